@@ -1,0 +1,72 @@
+"""Agents times episodes gives transcripts: many episodes at once, `env.step` in threads, so that no engine waits."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from proactive_env.agents.base import Agent
+from proactive_env.environment import ProactiveVideoEnv
+from proactive_env.episode import Episode
+from proactive_env.turn import Transcript
+from proactive_env.video import VideoError
+
+
+def rollout(
+    agent: Agent,
+    episodes: Sequence[Episode],
+    *,
+    environment: Mapping[str, Any],
+    on_transcript: Callable[[Transcript], None],
+    on_bad_video: Callable[[str, VideoError], None] | None = None,
+    concurrency: int = 8,
+) -> None:
+    """Play every episode once.
+
+    Args:
+        agent: Who answers.
+        episodes: What is played.
+        environment: Arguments of `ProactiveVideoEnv`.
+        on_transcript: Called with each transcript, in order of completion.
+        on_bad_video: Called with the question id and the error of a video that cannot be played, which is then left
+            out; None: the error ends the rollout.
+        concurrency: How many episodes are played at once.
+
+    Raises:
+        VideoError: a video cannot be played.
+        Exception: what the agent raises, with a note that names the episode.
+    """
+
+    async def work(queue: Iterator[Episode]) -> None:
+        env = ProactiveVideoEnv(episodes, **environment)
+        for episode in queue:
+            try:
+                on_transcript(await play(agent, env, episode.question_id))
+            except VideoError as error:
+                if on_bad_video is None:
+                    raise
+                on_bad_video(episode.question_id, error)
+            except Exception as error:
+                error.add_note(f"while playing question_id {episode.question_id!r}")
+                raise
+
+    async def work_together() -> None:
+        queue = iter(episodes)
+        await asyncio.gather(*(work(queue) for _ in range(min(concurrency, len(episodes)))))
+
+    asyncio.run(work_together())
+
+
+async def play(agent: Agent, env: ProactiveVideoEnv, question_id: str) -> Transcript:
+    """Play one episode; each turn of the transcript carries the agent's stats."""
+    observation, info = await asyncio.to_thread(env.reset, options={"question_id": question_id})
+    conversation = agent.open(info["history"], info["plan"])
+    stats = []
+    terminated = False
+    while not terminated:
+        reply = await conversation.respond(observation)
+        stats.append(dict(reply.stats))
+        observation, _, terminated, _, _ = await asyncio.to_thread(env.step, reply.text)
+    transcript = env.transcript
+    turns = zip(transcript.turns, stats, strict=True)
+    return replace(transcript, turns=tuple(turn.model_copy(update={"stats": stat}) for turn, stat in turns))

@@ -1,0 +1,10 @@
+"""Annotated videos as episodes, one module a format.
+
+from proactive_env import datasets
+episodes = datasets.load("proactivevideoqa", "path/to/ProactiveVideoQA", subset="WEB")
+"""
+
+from proactive_env.datasets.catalog import NAMES, load
+from proactive_env.datasets.rows import DatasetError, OnBadRow
+
+__all__ = ["NAMES", "DatasetError", "OnBadRow", "load"]

@@ -1,0 +1,46 @@
+"""The library's own format: one `Episode` a line, its video's path relative to the file."""
+
+import json
+from collections.abc import Iterable, Iterator
+from os.path import relpath
+from pathlib import Path
+from typing import Any
+
+from proactive_env.datasets.rows import DatasetError, OnBadRow, annotation_file, build, inside, raise_bad_row
+from proactive_env.episode import Episode
+
+
+def load(root: Path, *, subset: str | None = None, on_bad: OnBadRow = raise_bad_row) -> tuple[Episode, ...]:
+    """The episodes of `root`, a JSON-lines file or a folder that holds one, or those of one subset.
+
+    Raises:
+        DatasetError: no file, no such subset, or a bad row that `on_bad` does not take.
+    """
+    file = annotation_file(root, ".jsonl")
+
+    def convert(line: Any) -> Iterator[Episode]:
+        episode = Episode.model_validate(json.loads(line))
+        yield episode.model_copy(update={"video": inside(file.parent, str(episode.video))})
+
+    lines = file.read_bytes().splitlines()
+    episodes = build(file, lines, convert, on_bad)
+    chosen = tuple(episode for episode in episodes if subset in (None, episode.subset))
+    if episodes and not chosen:
+        raise DatasetError(f"{file}: no subset {subset!r}, found {', '.join(sorted({e.subset for e in episodes}))}")
+    return chosen
+
+
+def write(episodes: Iterable[Episode], file: Path) -> None:
+    """Write episodes, one a line, for `load` to read.
+
+    Raises:
+        DatasetError: a video lies outside the file's folder.
+    """
+    with file.open("w") as out:
+        for episode in episodes:
+            video = Path(relpath(episode.video, file.parent))
+            try:
+                inside(file.parent, str(video))
+            except ValueError as error:
+                raise DatasetError(f"{episode.question_id}: {error}") from error
+            out.write(episode.model_copy(update={"video": video}).model_dump_json() + "\n")

@@ -1,0 +1,80 @@
+"""Classes named by strings: `package.module:Class`, or `file.py:Class` for a file that is not installed.
+
+A file's class lives in `sys.modules` under a name made from the file's absolute path, so that it pickles, and so that a
+Gymnasium spec that names it loads in any process that can read the file.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import re
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from proactive_env.errors import InputError
+
+_FILE_CLASS = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
+
+
+def load_class(path: str) -> type[Any]:
+    """The class that `path` names.
+
+    Raises:
+        InputError: `path` is not of the form `module:Class` or `file.py:Class`, or there is no such file or class.
+        ImportError: the module, or something that it imports, does not load.
+    """
+    file, separator, name = path.rpartition(":")
+    if not separator or not file or not name:
+        raise InputError(f"expected 'package.module:Class' or 'file.py:Class', found {path!r}")
+    module = _load_file(Path(file).resolve()) if file.endswith(".py") else importlib.import_module(file)
+    found = getattr(module, name, None)
+    if not isinstance(found, type):
+        classes = [key for key, value in vars(module).items() if isinstance(value, type)]
+        raise InputError(f"{file} has no class {name!r}{did_you_mean(name, classes)}")
+    return found
+
+
+def class_path(cls: type[Any]) -> str:
+    """The string by which `load_class` finds `cls` in another process."""
+    module = sys.modules[cls.__module__]
+    if cls.__module__.startswith("proactive_env_user_"):
+        return f"{module.__file__}:{cls.__name__}"
+    return f"{cls.__module__}:{cls.__name__}"
+
+
+def portable(value: Any) -> Any:
+    """`value` (plain JSON data) with every `file.py:Class` in it made absolute."""
+    if isinstance(value, str) and (match := _FILE_CLASS.fullmatch(value)):
+        return f"{Path(match['file']).resolve()}:{match['name']}"
+    if isinstance(value, dict):
+        return {portable(key): portable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(portable(item) for item in value)
+    return value
+
+
+def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str:
+    """The tail of an error about an unknown name: the nearest known one, and all of them if they are few."""
+    close = get_close_matches(word, known, n=1)
+    suggestion = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{suggestion or ';'} known: {', '.join(sorted(known))}" if len(known) <= 20 else suggestion
+
+
+def _load_file(file: Path) -> Any:
+    if not file.is_file():
+        raise InputError(f"{file}: no such file")
+    name = "proactive_env_user_" + hashlib.sha256(str(file).encode()).hexdigest()[:16]
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]

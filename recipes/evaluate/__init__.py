@@ -1,0 +1,1 @@
+"""Play a benchmark, score transcripts or predictions, compare runs."""

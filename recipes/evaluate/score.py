@@ -1,0 +1,83 @@
+"""Scores of a set of transcripts: what `proactive score` and `proactive eval` print and write."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from proactive_env.recipes.evaluate.bootstrap import ratio_interval
+from proactive_env.recipes.evaluate.proactivevideoqa import (
+    LEVELS,
+    OMEGAS,
+    QuestionScore,
+    by_subset,
+    pauc_sum,
+    pool_subset,
+    score_question,
+)
+from proactive_env.rewards.judge import Judge, JudgeUnavailable
+from proactive_env.turn import Transcript
+
+
+@dataclass
+class Scores:
+    """The scores of one run."""
+
+    judge: dict[str, Any]
+    """The judge's kind, model, prompt version and levels."""
+    questions: list[QuestionScore] = field(default_factory=list)
+    unscored: list[str] = field(default_factory=list)
+    """Question ids for which the judge gave no answer."""
+    skipped: list[str] = field(default_factory=list)
+    """What is wrong with the rows and videos that were left out."""
+    wall_time_s: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `--json` prints and `scores.json` holds."""
+        return {
+            "subsets": {name: pool_subset(questions) for name, questions in by_subset(self.questions).items()},
+            "judge": self.judge,
+            "unscored": self.unscored,
+            "skipped": self.skipped,
+            "wall_time_s": self.wall_time_s,
+        }
+
+
+def score(transcripts: Iterable[Transcript], judge: Judge, *, on_question: Callable[[], None]) -> Scores:
+    """Score transcripts by ProactiveVideoQA's rules.
+
+    Args:
+        transcripts: One a question.
+        judge: Who is asked; a question for which it gives no answer stays unscored.
+        on_question: Called after each question.
+    """
+    started = time.perf_counter()
+    scores = Scores(judge={**judge.describe(), "levels": LEVELS})
+    for transcript in transcripts:
+        try:
+            scores.questions.append(score_question(transcript, judge))
+        except JudgeUnavailable:
+            scores.unscored.append(transcript.episode.question_id)
+        on_question()
+    scores.wall_time_s = time.perf_counter() - started
+    return scores
+
+
+def compare(first: Sequence[QuestionScore], second: Sequence[QuestionScore]) -> dict[str, Any]:
+    """Paired differences in PAUC, second minus first, over the questions that both have.
+
+    Returns:
+        For each subset `{"questions": n, "pauc": {"0.5": {"difference": d, "ci95": [low, high]}, ...}}`, in percent.
+    """
+    other = {question.question_id: question for question in second}
+    pairs = by_subset(question for question in first if question.question_id in other)
+    return {subset: _compare_subset([(one, other[one.question_id]) for one in ones]) for subset, ones in pairs.items()}
+
+
+def _compare_subset(pairs: list[tuple[QuestionScore, QuestionScore]]) -> dict[str, Any]:
+    spans = [len(one.spans) for one, _ in pairs]
+    differences = {}
+    for omega in OMEGAS:
+        gains = [pauc_sum(two, omega) - pauc_sum(one, omega) for one, two in pairs]
+        differences[f"{omega:g}"] = {"difference": sum(gains) / sum(spans), "ci95": ratio_interval(gains, spans)}
+    return {"questions": len(pairs), "pauc": differences}

@@ -1,0 +1,33 @@
+"""Rewards as Gymnasium wrappers: each adds one term, a pure function of the transcript, to what the chain pays.
+
+from proactive_env.rewards import ComponentReward
+
+class Brevity(ComponentReward):
+\"\"\"1 - the share of replies longer than 100 characters.\"\"\"
+
+def score(self, transcript):
+long = [turn for turn in transcript.replies if len(turn.reply) > 100]
+return 1 - len(long) / max(len(transcript.replies), 1)
+
+env = gym.make("ProactiveVideoQA-v0", rewards={"pauc": 3, "brevity.py:Brevity": 1})
+"""
+
+from proactive_env.rewards.base import ComponentReward
+from proactive_env.rewards.in_span import InSpanReward
+from proactive_env.rewards.judge import Judge, JudgeUnavailable, LexicalJudge
+from proactive_env.rewards.judged import JudgedReward
+from proactive_env.rewards.pauc import PaucReward
+from proactive_env.rewards.prefix import PrefixReward
+from proactive_env.rewards.replication import ReplicationReward
+
+__all__ = [
+    "ComponentReward",
+    "InSpanReward",
+    "Judge",
+    "JudgeUnavailable",
+    "JudgedReward",
+    "LexicalJudge",
+    "PaucReward",
+    "PrefixReward",
+    "ReplicationReward",
+]

@@ -1,0 +1,163 @@
+"""One reward term as a wrapper. Users subclass `ComponentReward` and write `score`, nothing else.
+
+The raw credit of a turn is what the score gained by it: score(first k+1 turns) - score(first k turns), and for the
+first turn score(first turn). So the credits of an episode add up to its score, whatever the score is.
+"""
+
+import inspect
+import json
+import math
+import re
+from abc import ABC, abstractmethod
+from itertools import pairwise
+from typing import Any, ClassVar, Literal, Self, cast
+
+import gymnasium as gym
+from gymnasium.utils import RecordConstructorArgs
+
+from proactive_env.environment import Observation, ProactiveVideoEnv
+from proactive_env.errors import InputError
+from proactive_env.plugin import class_path, load_class
+from proactive_env.rewards.counts import episode_counts
+from proactive_env.rewards.judge import JudgeUnavailable
+from proactive_env.turn import Transcript
+
+Pay = Literal["end", "turn"]
+
+
+class ComponentReward(gym.Wrapper[Observation, str, Observation, str], RecordConstructorArgs, ABC):
+    """Adds `weight` times the credit of `score` to the reward.
+
+    Every step carries `info["reward_terms"]` (weighted; their sum is the reward) and `info["reward_scores"]` (raw),
+    with a key for each reward of the chain. The last step's `info["proactive_episode"]` holds `scores`, `terms`,
+    `terms_per_turn`, `counts` and `valid`, which is False when a score is NaN because a judge could not be reached.
+
+    Args:
+        env: A `ProactiveVideoEnv`, bare or wrapped.
+        weight: Factor of the score.
+        name: Key of the term in the infos; None: the class's name in snake case without `Reward`.
+        pay: `"end"` pays all on the last step, so that no step waits for a judge; `"turn"` pays each turn its credit.
+
+    Raises:
+        InputError: another reward of the chain has this name.
+        TypeError: `env` is not over a `ProactiveVideoEnv`, or an argument is not plain JSON.
+
+    Example:
+        >>> class Silence(ComponentReward):
+        ...     def score(self, transcript):
+        ...         return 1.0 - len(transcript.replies) / len(transcript.turns)
+        >>> env = Silence(ProactiveVideoEnv("tinyworld", size=1), weight=2.0)
+        >>> _ = env.reset(seed=0)
+        >>> env.step("NO REPLY")[4]["reward_terms"]
+        {'silence': 0.0}
+    """
+
+    scope: ClassVar[str] = "transcript"
+    """What the score looks at, in a few words."""
+
+    def __new__(cls, env: gym.Env[Observation, str], *args: Any, **kwargs: Any) -> Self:
+        """Record the arguments, so that the chain can be rebuilt from its spec."""
+        reward = super().__new__(cls)
+        arguments = _named(cls, env, args) | kwargs
+        try:
+            json.dumps(arguments)
+        except TypeError as error:
+            raise TypeError(f"arguments of {cls.__name__} must be plain JSON, found {arguments}") from error
+        RecordConstructorArgs.__init__(reward, **arguments)
+        return reward
+
+    def __init__(
+        self, env: gym.Env[Observation, str], weight: float = 1.0, name: str | None = None, *, pay: Pay = "end"
+    ) -> None:
+        if not isinstance(env.unwrapped, ProactiveVideoEnv):
+            raise TypeError(f"rewards wrap a ProactiveVideoEnv, found {type(env.unwrapped).__name__}")
+        if pay not in ("end", "turn"):
+            raise InputError(f"expected pay='end' or pay='turn', found {pay!r}")
+        super().__init__(env)
+        self.weight = float(weight)
+        self.name = name or _snake_case(type(self).__name__.removesuffix("Reward"))
+        self.pay = pay
+        self._values: list[float] = []
+        if self.name in _names(env):
+            raise InputError(f"two rewards are named {self.name!r}: pass name='...' to one of them")
+
+    @abstractmethod
+    def score(self, transcript: Transcript) -> float:
+        """The score of a transcript, complete or not: a pure function.
+
+        `transcript.turns` are the played turns, `transcript.scored` the gold replies that count in this window.
+        """
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode; see `ProactiveVideoEnv.reset`."""
+        self._values = []
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: str) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Play a turn and add this term; see the class."""
+        observation, reward, terminated, truncated, info = super().step(action)
+        done = terminated or truncated
+        credit = 0.0
+        if self.pay == "turn":
+            self._values.append(self._score(self._transcript()))
+            credit = _credits(self._values)[-1]
+        elif done:
+            transcript = self._transcript()
+            self._values = [self._score(transcript.first(count + 1)) for count in range(len(transcript.turns))]
+            credit = self._values[-1]
+        info.setdefault("reward_terms", {})[self.name] = self.weight * credit
+        info.setdefault("reward_scores", {})[self.name] = credit
+        if done:
+            self._record(info.setdefault("proactive_episode", _new_record(self._transcript())))
+        return observation, float(reward) + self.weight * credit, terminated, truncated, info
+
+    def _transcript(self) -> Transcript:
+        return cast(ProactiveVideoEnv, self.unwrapped).transcript
+
+    def _score(self, transcript: Transcript) -> float:
+        try:
+            return float(self.score(transcript))
+        except JudgeUnavailable:
+            return math.nan
+
+    def _record(self, episode: dict[str, Any]) -> None:
+        value = self._values[-1]
+        episode["scores"][self.name] = value
+        episode["terms"][self.name] = self.weight * value
+        episode["terms_per_turn"][self.name] = [self.weight * credit for credit in _credits(self._values)]
+        episode["valid"] = episode["valid"] and not math.isnan(value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (class_path(type(self)), self.env, self._saved_kwargs)
+
+
+def _named(cls: type[ComponentReward], env: gym.Env[Any, Any], args: tuple[Any, ...]) -> dict[str, Any]:
+    bound = inspect.signature(cls.__init__).bind_partial(None, env, *args)
+    return dict(list(bound.arguments.items())[2:])
+
+
+def _new_record(transcript: Transcript) -> dict[str, Any]:
+    return {"scores": {}, "terms": {}, "terms_per_turn": {}, "counts": episode_counts(transcript), "valid": True}
+
+
+def _credits(values: list[float]) -> list[float]:
+    return [after - before for before, after in pairwise([0.0, *values])]
+
+
+def _names(env: gym.Env[Any, Any]) -> set[str]:
+    names = set()
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, ComponentReward):
+            names.add(env.name)
+        env = env.env
+    return names
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _rebuild(path: str, env: gym.Env[Observation, str], arguments: dict[str, Any]) -> ComponentReward:
+    return cast(ComponentReward, load_class(path)(env, **arguments))

@@ -1,0 +1,51 @@
+"""Which replies repeat, and which lie in a span: shared by the rewards and by the benchmark's scores."""
+
+from collections.abc import Callable, Sequence
+
+from proactive_env.episode import GoldReply
+from proactive_env.turn import Transcript
+
+Repeats = Callable[[Sequence[str], str], bool | None]
+"""`Judge.repeats`, or anything like it."""
+
+
+def in_some_span(time: float, gold: Sequence[GoldReply]) -> bool:
+    """Whether `time` (seconds) lies in the reply span of any gold reply."""
+    return any(reply.reply_span.contains(time) for reply in gold)
+
+
+def later_in_span(times: Sequence[float], gold: Sequence[GoldReply]) -> list[bool]:
+    """For each reply time, ascending: it lies in a span, and is the first reply in none."""
+    inside = [[time for time in times if reply.reply_span.contains(time)] for reply in gold]
+    firsts = {times_inside[0] for times_inside in inside if times_inside}
+    return [in_some_span(time, gold) and time not in firsts for time in times]
+
+
+def is_repeat(reply: str, earlier: Sequence[str], repeats: Repeats) -> bool | None:
+    """Whether all of a reply was said earlier; None if the judge's answer cannot be used.
+
+    The same text again counts without asking `repeats`; with nothing said earlier there is nothing to ask.
+    """
+    if not earlier:
+        return False
+    return reply in earlier or repeats(tuple(earlier), reply)
+
+
+def repeated(transcript: Transcript, repeats: Repeats) -> list[bool | None]:
+    """For each reply: was all of it said earlier, in the history or in the window? See `is_repeat`."""
+    said = [*transcript.earlier_replies, *(turn.reply or "" for turn in transcript.replies)]
+    return [
+        is_repeat(said[index], said[:index], repeats) for index in range(len(transcript.earlier_replies), len(said))
+    ]
+
+
+def episode_counts(transcript: Transcript) -> dict[str, int]:
+    """What `info["proactive_episode"]["counts"]` starts from: `repeated` counts equal texts only."""
+    gold = transcript.episode.gold
+    return {
+        "turns": len(transcript.turns),
+        "replies": len(transcript.replies),
+        "out_of_span": sum(not in_some_span(turn.end, gold) for turn in transcript.replies),
+        "repeated": sum(map(bool, repeated(transcript, lambda *_: False))),
+        "judge_failures": 0,
+    }

@@ -1,0 +1,174 @@
+"""Judges say whether a reply covers a gold reply, and whether it only repeats what was said before.
+
+A judge whose answer cannot be used returns None, and that point is dropped and counted; a judge that cannot be reached
+raises `JudgeUnavailable`, and the score stays open. Neither ever turns into a number.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from proactive_env.errors import InputError
+from proactive_env.plugin import did_you_mean, load_class
+
+JudgeConfig = str | Mapping[str, Any]
+"""`"lexical"`, `"module:Class"` or `"file.py:Class"`, or a mapping with such a `kind` and the class's arguments."""
+
+
+class JudgeUnavailable(RuntimeError):  # noqa: N818 (a state of the judge's, which passes)
+    """The judge gave no answer: it cannot be reached, or still fails after its own retries."""
+
+
+class Judge(Protocol):
+    """What rewards and scores ask. Judges are built from configuration where they are used."""
+
+    def coverage(self, question: str, gold: str, prediction: str, levels: int) -> int | None:
+        """How much of the gold reply the prediction covers: 0 (none, or wrong) to `levels` - 1 (all key points).
+
+        None if the judge's answer cannot be used.
+
+        Raises:
+            JudgeUnavailable: there was no answer.
+        """
+
+    def repeats(self, earlier: Sequence[str], reply: str) -> bool | None:
+        """Whether all that the reply says was said in the earlier replies; None if the answer cannot be used.
+
+        Raises:
+            JudgeUnavailable: there was no answer.
+        """
+
+    def describe(self) -> dict[str, str | None]:
+        """The judge's `kind`, `model` and `prompt_version`: what every result carries."""
+
+
+class LexicalJudge:
+    """Compares content words: offline, deterministic, free.
+
+    Coverage is the share of the gold reply's content words that the prediction has, times `levels` - 1, rounded down:
+    the top level needs every one of them. A reply repeats if one earlier reply has all of its content words. Case,
+    punctuation, plural s and function words do not count. It can tell exact wording from missing or other words,
+    which is enough for TinyWorld. It cannot tell paraphrases from errors, word order or negation, and gives full
+    marks to a prediction that names everything: its scores are not comparable with published results.
+
+    Example:
+        >>> LexicalJudge().coverage("What appears?", "A red circle.", "There is a blue circle", levels=3)
+        1
+        >>> LexicalJudge().repeats(["A red circle appears."], "the red circle!")
+        True
+    """
+
+    def coverage(self, question: str, gold: str, prediction: str, levels: int) -> int | None:
+        """See `Judge.coverage`."""
+        wanted = _content_words(gold)
+        return len(wanted & _content_words(prediction)) * (levels - 1) // len(wanted) if wanted else 0
+
+    def repeats(self, earlier: Sequence[str], reply: str) -> bool | None:
+        """See `Judge.repeats`."""
+        words = _content_words(reply)
+        return any(words <= _content_words(text) for text in earlier)
+
+    def describe(self) -> dict[str, str | None]:
+        """See `Judge.describe`."""
+        return {"kind": "lexical", "model": None, "prompt_version": "1"}
+
+
+def make_judge(config: JudgeConfig) -> Judge:
+    """The judge that a configuration describes.
+
+    Raises:
+        InputError: there is no such kind or class.
+    """
+    arguments = {"kind": config} if isinstance(config, str) else dict(config)
+    kind = str(arguments.pop("kind", "lexical"))
+    if kind == "lexical":
+        return LexicalJudge(**arguments)
+    if ":" not in kind:
+        raise InputError(f"there is no judge {kind!r}{did_you_mean(kind, ('lexical',))}, or 'module:Class'")
+    judge: Judge = load_class(kind)(**arguments)
+    return judge
+
+
+_FUNCTION_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "this",
+        "that",
+        "these",
+        "those",
+        "there",
+        "here",
+        "it",
+        "its",
+        "he",
+        "his",
+        "him",
+        "she",
+        "her",
+        "they",
+        "them",
+        "their",
+        "we",
+        "our",
+        "us",
+        "you",
+        "your",
+        "i",
+        "my",
+        "me",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "being",
+        "am",
+        "do",
+        "does",
+        "did",
+        "has",
+        "have",
+        "had",
+        "will",
+        "would",
+        "can",
+        "could",
+        "shall",
+        "should",
+        "may",
+        "might",
+        "must",
+        "of",
+        "in",
+        "on",
+        "at",
+        "to",
+        "from",
+        "by",
+        "with",
+        "for",
+        "and",
+        "or",
+        "but",
+        "as",
+        "into",
+        "onto",
+        "then",
+        "now",
+        "so",
+        "some",
+    ]
+)
+
+
+def _content_words(text: str) -> frozenset[str]:
+    words = [word.removesuffix("'s") for word in re.findall(r"\w+(?:'\w+)?", text.casefold())]
+    content = [word for word in words if word not in _FUNCTION_WORDS]
+    return frozenset(_singular(word) for word in content or words)
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word

@@ -1,0 +1,53 @@
+"""How few replies begin like an earlier one, which a judge of content may not mind."""
+
+from typing import Any, ClassVar, Literal
+
+import gymnasium as gym
+
+from proactive_env.environment import Observation
+from proactive_env.rewards.base import ComponentReward
+from proactive_env.turn import Transcript
+
+THRESHOLD_CHARACTERS = 50
+
+
+class PrefixReward(ComponentReward):
+    """1 - the share of replies that start like an earlier one (MMDuet2, arXiv 2512.06810, section 4.3.2, r_pfx).
+
+    A reply counts if its longest common prefix with an earlier reply, the history's included, is longer than 50
+    characters. With no replies the score is 1.
+
+    Args:
+        formula: `"paper"`, or `"code"` for the authors' code: minus such replies over all turns, silent ones included.
+        options: `pay`: see `ComponentReward`, as for `env`, `weight` and `name`.
+    """
+
+    scope: ClassVar[str] = "replies, against earlier ones"
+
+    def __init__(
+        self,
+        env: gym.Env[Observation, str],
+        weight: float = 1.0,
+        name: str | None = None,
+        *,
+        formula: Literal["paper", "code"] = "paper",
+        **options: Any,
+    ) -> None:
+        super().__init__(env, weight, name, **options)
+        self.formula = formula
+
+    def score(self, transcript: Transcript) -> float:
+        """1 - replies with a long common prefix / replies."""
+        beginnings = {_beginning(text) for text in transcript.earlier_replies}
+        alike = 0
+        for turn in transcript.replies:
+            beginning = _beginning(turn.reply or "")
+            alike += beginning is not None and beginning in beginnings
+            beginnings.add(beginning)
+        if self.formula == "code":
+            return -alike / len(transcript.turns)
+        return 1.0 - alike / len(transcript.replies) if transcript.replies else 1.0
+
+
+def _beginning(text: str) -> str | None:
+    return text[: THRESHOLD_CHARACTERS + 1] if len(text) > THRESHOLD_CHARACTERS else None
