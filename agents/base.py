@@ -24,9 +24,14 @@ class Agent(ABC):
     Subclasses write `open`. `reset` and `act` are the shortcut for one episode at a time.
 
     Example:
-        >>> agent = load("oracle")
+        >>> import gymnasium as gym, proactive_env
+        >>> env = gym.make("TinyWorld-v0", size=1)
+        >>> agent = proactive_env.agents.load("oracle")
+        >>> observation, info = env.reset(seed=0)
         >>> agent.reset(info)
         >>> observation, reward, terminated, truncated, info = env.step(agent.act(observation))
+        >>> info["turn"].reply is None
+        True
     """
 
     _current: Conversation | None = None

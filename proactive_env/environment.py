@@ -233,10 +233,11 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
     def _with_duration(self, episode: Episode) -> Episode:
         if episode.duration is not None:
             return episode
+        duration = probe_duration(episode.video)
         try:
-            return episode.with_duration(probe_duration(episode.video))
+            return episode.with_duration(duration)
         except ValueError as error:
-            raise error if isinstance(error, VideoError) else VideoError(f"{episode.video}: {error}") from error
+            raise VideoError(f"{episode.video}: {error}") from error
 
     def _observe(self, turn: Turn, *, copy: bool = True) -> Observation:
         first, last = self._clock.frames(turn.index)

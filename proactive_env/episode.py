@@ -6,7 +6,7 @@ Episodes are frozen and checked when they are made, so that nothing downstream h
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 CLIPPING_SLACK_S = 1.0
 """Seconds by which annotations may pass the end of their video, and a file may fall short of its annotated duration."""
@@ -100,4 +100,7 @@ class Episode(Frozen):
         Raises:
             ValueError: a gold span lies outside the video.
         """
-        return type(self).model_validate({**dict(self), "duration": duration})
+        try:
+            return type(self).model_validate({**dict(self), "duration": duration})
+        except ValidationError as error:
+            raise ValueError("; ".join(item["msg"] for item in error.errors())) from error

@@ -43,6 +43,8 @@ def load(
     if name not in NAMES:
         raise DatasetError(f"there is no data set {name!r}{did_you_mean(name, NAMES)}")
     if name == "tinyworld":
+        if subset not in (None, "TINYWORLD"):
+            raise DatasetError(f"data set 'tinyworld' has no subset {subset!r}; its splits are chosen by split=")
         return tinyworld.load(Path(root) if root else None, split=split, size=size, seed=seed)
     if split is not None:
         raise DatasetError(f"data set {name!r} has no splits, found split={split!r}")

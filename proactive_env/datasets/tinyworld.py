@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from proactive_env.datasets.rows import DatasetError
 from proactive_env.datasets.tinyworld_video import COLOURS, RATE, SHAPES, SIDE, Act, Film, Look
 from proactive_env.episode import Episode, GoldReply, Timespan, UserTurn
 from proactive_env.frame_cache import cache_folder
@@ -86,15 +87,15 @@ def load(
         seed: at least 0; another seed, other episodes.
 
     Raises:
-        ValueError: an unknown split, or a size or seed that is too small.
+        DatasetError: an unknown split, or a size or seed that is too small.
         OSError: the folder cannot be written.
     """
     split = "test" if split is None else split
     size = 64 if size is None else size
     if split not in SPLITS:
-        raise ValueError(f"tinyworld has no split {split!r}{did_you_mean(split, SPLITS)}")
+        raise DatasetError(f"tinyworld has no split {split!r}{did_you_mean(split, SPLITS)}")
     if size < 1 or seed < 0:
-        raise ValueError(f"size must be at least 1 and seed at least 0, found size={size} and seed={seed}")
+        raise DatasetError(f"size must be at least 1 and seed at least 0, found size={size} and seed={seed}")
     folder = (cache_folder() / "tinyworld" if root is None else root) / VERSION / f"{seed}-{split}"
     plans = [_plan(seed, split, index, folder) for index in range(size)]
     with ThreadPoolExecutor(max_workers=2) as pool:

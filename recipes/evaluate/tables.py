@@ -1,69 +1,79 @@
 """Scores as tables for people; the numbers are those of `Scores.as_dict` and `compare`."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from proactive_env.recipes.evaluate.proactivevideoqa import OMEGAS
 
 _COLUMNS = {
-    "duplicates": "dupl.",
-    "replies_per_question": "replies",
-    "out_of_span": "out of span",
-    "mean_delay_s": "delay (s)",
-    "covered": "covered",
+    "duplicates": "dup.",
+    "replies_per_question": "repl.",
+    "out_of_span": "out",
+    "mean_delay_s": "delay",
+    "covered": "cov.",
 }
+_LEGEND = (
+    "dup.: replies that repeat; repl.: replies a question; out: replies outside every span;\n"
+    "delay: seconds from a span's start to its first full answer; cov.: spans with a full answer"
+)
 
 
 def scores_table(runs: Mapping[str, Mapping[str, Any]]) -> Table:
-    """A row for each run and subset.
+    """A row for each run and subset; the interval is that of omega 0.5.
 
     Args:
         runs: `Scores.as_dict()` by the run's name.
     """
-    table = Table(title="PAUC by ProactiveVideoQA's rules; shares in percent", caption=_caption(runs))
-    table.add_column("run")
-    table.add_column("subset")
-    for heading in ("questions", "spans", *(f"ω={omega:g}" for omega in OMEGAS), "ω=0.5, 95 %", *_COLUMNS.values()):
-        table.add_column(heading, justify="right")
+    table = _table("PAUC by ProactiveVideoQA's rules; shares in percent", caption=_caption(runs))
+    for heading in ("spans", "ω=0", "ω=0.5 [95 %]", "ω=1", *_COLUMNS.values()):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, scores in runs.items():
         for subset, row in scores["subsets"].items():
-            table.add_row(
-                name,
-                subset,
-                str(row["questions"]),
-                str(row["spans"]),
-                *(_decimal(value) for value in row["pauc"].values()),
-                _interval(row["pauc_ci95"]),
-                *(_decimal(row[key]) for key in _COLUMNS),
-            )
+            zero, half, one = (_decimal(value) for value in row["pauc"].values())
+            half = f"{half} {_interval(row['pauc_ci95'])}"
+            others = (_decimal(row[key]) for key in _COLUMNS)
+            table.add_row(_short(name), subset, str(row["spans"]), zero, half, one, *others)
     return table
 
 
 def differences_table(first: str, differences: Mapping[str, Mapping[str, Any]]) -> Table:
-    """A row for each further run and subset: PAUC minus the first run's, with 95 % intervals.
+    """A row for each further run and subset: PAUC minus the first run's.
 
     Args:
         first: The first run's name.
         differences: `compare(...)` by the further run's name.
     """
-    table = Table(title=f"PAUC minus that of {first}, paired by question, with 95 % intervals")
-    table.add_column("run")
-    table.add_column("subset")
+    table = _table(f"PAUC minus that of {_short(first)}, paired by question, with 95 % intervals")
     for heading in ("questions", *(f"ω={omega:g}" for omega in OMEGAS)):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, subsets in differences.items():
         for subset, row in subsets.items():
             cells = (f"{cell['difference']:+.1f} {_interval(cell['ci95'], '+')}" for cell in row["pauc"].values())
-            table.add_row(name, subset, str(row["questions"]), *cells)
+            table.add_row(_short(name), subset, str(row["questions"]), *cells)
     return table
+
+
+def _table(title: str, caption: str | None = None) -> Table:
+    left: Any = {"title_justify": "left", "caption_justify": "left"}
+    table = Table(title=title, caption=caption, box=SIMPLE_HEAD, padding=0, **left)
+    table.add_column("run")
+    table.add_column("subset")
+    return table
+
+
+def _short(name: str) -> str:
+    return Path(name).name
 
 
 def _caption(runs: Mapping[str, Mapping[str, Any]]) -> str:
     judges = {_judge(scores["judge"]) for scores in runs.values()}
     failures = sum(row["judge_failures"] for scores in runs.values() for row in scores["subsets"].values())
-    return "; ".join([*sorted(judges), *([f"{failures} judgements could not be used"] if failures else [])])
+    lines = [_LEGEND, *sorted(judges), *([f"{failures} judgements could not be used"] if failures else [])]
+    return "\n".join(lines)
 
 
 def _judge(judge: Mapping[str, Any]) -> str:
@@ -77,4 +87,4 @@ def _decimal(value: float | None) -> str:
 
 
 def _interval(bounds: list[float] | None, sign: str = "") -> str:
-    return "-" if bounds is None else f"[{bounds[0]:{sign}.1f}, {bounds[1]:{sign}.1f}]"
+    return "" if bounds is None else f"[{bounds[0]:{sign}.0f}, {bounds[1]:{sign}.0f}]"

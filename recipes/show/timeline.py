@@ -31,7 +31,7 @@ def draw(transcript: Transcript, judge: Judge, file: Path) -> None:
     figure = Figure(figsize=(12, 5.2), layout="constrained")
     strip, lanes, curve = figure.subplots(3, 1, sharex=True, height_ratios=(1.2, 1.6, 1.6))
     end = transcript.turns[-1].end
-    figure.suptitle(f"{transcript.episode.question_id}: {shorten(transcript.turns[0].user_text, 90)}", fontsize=11)
+    figure.suptitle(transcript.episode.question_id, fontsize=11)
 
     width = end / THUMBNAILS
     frames = FrameCache().frames(transcript.episode.video, count=THUMBNAILS, frame_interval=width, max_pixels=128 * 128)
@@ -51,12 +51,16 @@ def draw(transcript: Transcript, judge: Judge, file: Path) -> None:
         curve.stairs(heights, times, color=colors(index % 10), alpha=0.25, fill=True)
         area = pauc(counted, gold.reply_span, max_score=_TOP, omega=0.0)
         curve.text((start + stop) / 2, _TOP * 1.04, f"{area:.2f}", ha="center", fontsize=9)
+    for asked in transcript.episode.user_turns:
+        if asked.time < end:
+            lanes.axvline(asked.time, color="gray", linestyle=":")
+            lanes.text(asked.time, 2, " " + shorten(asked.text, 60), va="center", fontsize=8)
     for index, turn in enumerate(transcript.replies):
         inside = in_some_span(turn.end, transcript.episode.gold)
         lanes.plot(turn.end, 0, marker="o" if inside else "x", color="black" if inside else "crimson")
         lanes.text(
             turn.end, -0.22 - 0.2 * (index % 3), shorten(turn.reply or "", 24), ha="center", va="top", fontsize=7
         )
-    lanes.set(yticks=[0, 1], yticklabels=["replies", "gold"], ylim=(-1, 1.5))
+    lanes.set(yticks=[0, 1, 2], yticklabels=["replies", "gold", "user"], ylim=(-1, 2.5))
     curve.set(yticks=range(LEVELS), ylim=(0, _TOP * 1.2), ylabel="score", xlabel="video time (s)", xlim=(0, end))
     figure.savefig(file, dpi=110)

@@ -111,6 +111,15 @@ def test_the_answer_is_seen_from_the_first_to_the_last_picture_of_the_related_sp
         assert {seen(picture, gold.question) for picture in video[start:end]} == {gold.text}
 
 
+def test_the_first_picture_of_the_related_span_shows_the_change_complete(acts):
+    for gold, video, start, end in acts:
+        if gold.question == "What appears?":
+            steps = np.abs(np.diff([box(picture) for picture in video[start : start + 4]], axis=0))
+            assert steps.max() <= 1, "a gentle drift, no more sliding"
+        else:
+            assert np.abs(video[start] - video[end - 1]).max() < 20
+
+
 def test_objects_are_fully_inside_during_the_related_span(acts):
     for _, video, start, end in acts:
         inside = mask(video[start:end])

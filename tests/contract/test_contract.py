@@ -1,0 +1,100 @@
+"""One suite over everything public that users can also write: rewards, judges, data sets, agents."""
+
+import pytest
+from builders import FixedJudge
+
+from proactive_env import agents, datasets, testing
+from proactive_env.agents.scripted import Silent
+from proactive_env.environment import ProactiveVideoEnv
+from proactive_env.rewards import ComponentReward, LexicalJudge
+from proactive_env.rewards.judge_pool import JudgePool
+from proactive_env.rewards.make import REWARDS
+from proactive_env.turn import Reply
+
+
+class Impure(ComponentReward):
+    """Counts how often it is asked: not a function of the transcript."""
+
+    calls = 0
+
+    def score(self, transcript):
+        self.calls += 1
+        return float(self.calls)
+
+
+class Forgetful(Silent):
+    """Conversations share one counter."""
+
+    said = 0
+
+    def open(self, history=(), episode=None):
+        return Shared(self)
+
+
+class Shared:
+    def __init__(self, agent):
+        self.agent = agent
+
+    async def respond(self, observation):
+        self.agent.said += 1
+        return Reply(str(self.agent.said))
+
+
+@pytest.mark.parametrize("formula", ["paper", "code"])
+@pytest.mark.parametrize("name", REWARDS)
+def test_rewards(name, formula):
+    testing.check_reward(name, formula=formula)
+
+
+def test_a_users_reward(tmp_path):
+    file = tmp_path / "user.py"
+    file.write_text(
+        "from proactive_env.rewards import ComponentReward\n"
+        "class Mine(ComponentReward):\n"
+        "    '''Replies a turn.'''\n"
+        "    def score(self, transcript):\n"
+        "        return len(transcript.replies) / len(transcript.turns)\n"
+    )
+    testing.check_reward(f"{file}:Mine", weight=0.5)
+
+
+@pytest.mark.parametrize("judge", [LexicalJudge(), JudgePool(LexicalJudge())])
+def test_judges(judge):
+    if isinstance(judge, LexicalJudge):
+        testing.check_judge(judge)
+    else:
+        assert judge.coverage("q", "a dog", "a dog", 3) == 2
+
+
+@pytest.mark.parametrize("kind", agents.KINDS)
+def test_agents(kind):
+    testing.check_agent(agents.load(kind))
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_tinyworld(split):
+    testing.check_dataset(datasets.load("tinyworld", split=split, size=5))
+
+
+def test_real_benchmark(real_data):
+    episodes = datasets.load("proactivevideoqa", real_data / "proactivevideoqa")
+    testing.check_dataset(episodes)
+    env = ProactiveVideoEnv(episodes)
+    for episode in episodes:
+        _, info = env.reset(options={"question_id": episode.question_id})
+        assert info["plan"].episode == episode
+
+
+@pytest.mark.parametrize(
+    ("check", "subject", "message"),
+    [
+        (testing.check_reward, f"{__name__}:Impure", "pure function"),
+        (testing.check_judge, FixedJudge(lambda text: 1), "must get level 2"),
+        (testing.check_judge, FixedJudge(lambda text: 2), "less than 2|must get level"),
+        (testing.check_dataset, (), "must hold an episode"),
+        (testing.check_agent, Forgetful(), "must not mix"),
+    ],
+)
+def test_the_checks_find_what_is_wrong(check, subject, message):
+    with pytest.raises(AssertionError, match=message):
+        check(subject)
