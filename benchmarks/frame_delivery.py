@@ -46,17 +46,18 @@ def write_clip(path: Path, seconds: int) -> Path:
     """Write a clip whose texture drifts under a moving square and fresh noise; return its path."""
     width, height, rate = 1280, 720, 30
     random = np.random.default_rng(0)
-    coarse = random.integers(0, 256, (height // 8 + 40, width // 8 + 80, 3), dtype=np.uint8)
-    texture = cv2.resize(coarse, None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)
-    noise = random.integers(0, 24, (height + 64, width + 64, 3), dtype=np.uint8)
-    options = {"preset": "medium", "crf": "23", "g": "250", "bf": "3"}
+    coarse = random.integers(0, 256, (height // 32 + 12, width // 32 + 22, 3), dtype=np.uint8)
+    texture = cv2.resize(coarse, None, fx=32, fy=32, interpolation=cv2.INTER_CUBIC)
+    noise = random.integers(0, 40, (height + 64, width + 64, 3), dtype=np.uint8)
+    options = {"preset": "fast", "crf": "23", "g": "250", "bf": "3"}
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate, width=width, height=height, options=options)
         for index in range(seconds * rate):
             down, right = 160 + int(150 * np.sin(index / 50)), 320 + int(300 * np.cos(index / 70))
             picture = texture[down : down + height, right : right + width] // 8 * 7
             left, top = index * 7 % (width - 200), index * 3 % (height - 200)
-            picture[top : top + 200, left : left + 200] ^= 127
+            square = picture[top : top + 200, left : left + 200]
+            square[:] = 217 - square
             y, x = random.integers(0, 64, 2)
             picture += noise[y : y + height, x : x + width]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))

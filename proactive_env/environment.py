@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypedDict, cast
+from typing import Any, NamedTuple, TypedDict, cast
 
 import gymnasium as gym
 import numpy as np
@@ -78,7 +78,7 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
         'A red circle.'
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 1}
+    metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 1}  # noqa: RUF012 (declared so by Gymnasium)
 
     def __init__(
         self,
@@ -203,7 +203,7 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
             return dialogue(self._planned(), self._done)
         return None
 
-    @property  # type: ignore[override]
+    @property
     def spec(self) -> EnvSpec | None:
         """Gymnasium's record of how this environment was made, with absolute paths."""
         return self._spec

@@ -20,7 +20,7 @@ from proactive_env.video import MAX_PIXELS, SIZE_MULTIPLE, VideoError, decode_fr
 _FORMAT = 1  # to be raised when the same file and sampling give other pixels
 _SUFFIX = ".frames.npy"
 _UNFINISHED_SUFFIX = ".frames.tmp"
-_DAY = 24 * 60 * 60.0  # seconds after which an unfinished file belongs to no living process
+_ABANDONED_AFTER = 24 * 60 * 60  # seconds after which nobody is still writing an unfinished file
 
 
 def cache_folder() -> Path:
@@ -105,7 +105,7 @@ class FrameCache:
     def _make_room(self, newest: Path) -> None:
         """Delete what was not read for longest until the folder is small enough, and what crashed processes left."""
         for unfinished, status in _files(self._folder, _UNFINISHED_SUFFIX):
-            if status.st_mtime < time.time() - _DAY:
+            if status.st_mtime < time.time() - _ABANDONED_AFTER:
                 unfinished.unlink(missing_ok=True)
         files = sorted(_files(self._folder, _SUFFIX), key=lambda entry: entry[1].st_mtime_ns)
         excess = sum(status.st_size for _, status in files) - self._max_bytes
@@ -140,7 +140,11 @@ def _load(file: Path) -> NDArray[np.uint8] | None:
     try:
         os.utime(file)
         return _map(file)
-    except (FileNotFoundError, ValueError):
+    except FileNotFoundError:
+        return None
+    except OSError:
+        raise
+    except Exception:  # NumPy lets a damaged header raise nearly anything
         return None
 
 

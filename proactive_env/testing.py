@@ -55,7 +55,7 @@ def check_reward(reward: str, **arguments: Any) -> None:
         )
     env = _make({reward: arguments})
     expected = _play(env, "random?p=0.5", 0)
-    again = env.get_wrapper_attr("score")(env.unwrapped.transcript)
+    again = env.get_wrapper_attr("score")(env.get_wrapper_attr("transcript"))
     assert [again] == list(expected["proactive_episode"]["scores"].values()), (
         f"{reward} scores the same transcript differently: score must be a pure function of the transcript"
     )

@@ -25,6 +25,8 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from proactive_env.errors import InputError
+
 MAX_PIXELS = 128 * 28 * 28
 """Pixels of a frame, at most: 128 visual tokens of 28 x 28 pixels (MMDuet2)."""
 
@@ -38,7 +40,7 @@ _PROGRESSIVE = 1  # FFmpeg's AV_FIELD_PROGRESSIVE
 _INTERPOLATION = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT
 
 
-class VideoError(ValueError):
+class VideoError(InputError):
     """A file that cannot give the frames asked of it; the message starts with the file's path."""
 
 
@@ -71,7 +73,7 @@ def probe_duration(path: Path) -> float:
     """Return how long the video stream of `path` lasts, in seconds, as the file's headers say; nothing is decoded.
 
     Raises:
-        VideoError: the file is missing, broken, without video, or without a duration in its headers.
+        VideoError: The file is missing, broken, without video, or without a duration in its headers.
     """
     with _open(path) as (container, stream):
         if stream.duration and stream.time_base:
@@ -217,7 +219,10 @@ def _names_every_reference(stream: VideoStream) -> bool:
 def _decode(
     path: Path, times: list[float], wanted: list[int], size_of: Callable[[int, int], tuple[int, int]]
 ) -> NDArray[np.uint8]:
-    """Return the frames at these ascending times, which the pictures with the pts `wanted` suffice for, if any are."""
+    """Return the frames at these ascending times; pictures other than those with the pts `wanted` may be skipped.
+
+    An empty `wanted` decodes every picture.
+    """
     with _open(path) as (container, stream):
         stream.thread_type = "AUTO"
         pictures = _decode_only(wanted, container, stream) if wanted else container.decode(stream)

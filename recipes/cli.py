@@ -169,9 +169,7 @@ def rewards(as_json: AsJson = False) -> None:
     if as_json:
         _print_json(rows)
         return
-    table = Table(
-        caption="add your own: rewards={'my_package.module:MyReward': 1} or 'file.py:MyReward'", box=SIMPLE_HEAD
-    )
+    table = Table(caption="add your own: rewards={'my_package.module:MyReward': 1}, or 'file.py:MyReward'")
     for heading in ("reward", "weight", "looks at", "what it is"):
         table.add_column(heading)
     for row in rows:

@@ -22,6 +22,10 @@ class JudgePool:
         """How many questions got an answer that cannot be used."""
         return sum(answer is None for answers in (self._coverage, self._repeats) for answer in answers.values())
 
+    def describe(self) -> dict[str, str | None]:
+        """See `Judge.describe`."""
+        return self.judge.describe()
+
     def coverage(self, question: str, gold: str, prediction: str, levels: int) -> int | None:
         """See `Judge.coverage`."""
         key = (question, gold, prediction, levels)

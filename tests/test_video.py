@@ -1,4 +1,4 @@
-"""Frames of tiny videos written here: beside a plain loop over every picture, and of pictures that tell their number."""
+"""Frames of tiny videos written here, beside a plain loop over every picture and beside what the pictures show."""
 
 import os
 from fractions import Fraction
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from proactive_env import video
 from proactive_env.video import VideoError, decode_frames, frame_size, probe_duration
 
+REAL_DATA = os.environ.get("PROACTIVE_ENV_REAL_DATA")
 WIDTH, HEIGHT, RATE = 112, 56, 10
 X264 = {"preset": "veryfast", "g": "25", "bf": "3", "b_pyramid": "normal", "x264-params": "log=-1"}
 
@@ -53,6 +54,16 @@ def write(path, pictures, *, codec="libx264", options=X264, milliseconds=None, r
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def write_silence(container, seconds):
+    """Add a track of silence to an open container."""
+    stream = container.add_stream("aac", rate=8000)
+    for start in range(0, seconds * 8000, 1000):
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1000), np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 8000, start, Fraction(1, 8000)
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode())
 
 
 def copy_packets(source, target, *, first=0, shift=0):
@@ -177,15 +188,6 @@ def test_first_picture_stands_in_before_it_is_shown(tmp_path):
             container.mux(picture_stream.encode(frame))
         container.mux(picture_stream.encode())
     assert numbers(decode_frames(path, count=4, frame_interval=0.4)) == [0, 0, 1, 5]
-
-
-def write_silence(container, seconds):
-    stream = container.add_stream("aac", rate=8000)
-    for start in range(0, seconds * 8000, 1000):
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1000), np.float32), format="fltp", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = 8000, start, Fraction(1, 8000)
-        container.mux(stream.encode(frame))
-    container.mux(stream.encode())
 
 
 def test_timestamps_missing_from_the_file(tmp_path):
@@ -356,7 +358,7 @@ def test_pictures_that_are_noise(tmp_path, clip):
 
 
 def test_no_picture_can_be_decoded(tmp_path, clip):
-    """Only the first of the three keyframes could start a decoder here, and it is left out."""
+    """The only keyframe, where decoding could begin, is left out."""
     one_group = write(tmp_path / "one-group.mp4", moving(20))
     path = copy_packets(one_group, tmp_path / "headless.mp4", first=5)
     with pytest.raises(VideoError, match=r"headless\.mp4: expected pictures, found none"):
@@ -383,9 +385,6 @@ def test_names_and_tags_that_mean_something_else_elsewhere(tmp_path, monkeypatch
 def test_arguments_that_ask_for_nothing(clip, count, frame_interval):
     with pytest.raises(ValueError, match="expected count >= 1 and frame_interval > 0 seconds"):
         decode_frames(clip, count=count, frame_interval=frame_interval)
-
-
-REAL_DATA = os.environ.get("PROACTIVE_ENV_REAL_DATA")
 
 
 @pytest.mark.skipif(REAL_DATA is None, reason="PROACTIVE_ENV_REAL_DATA names no folder with real videos")

@@ -62,7 +62,7 @@ class TestPauc:
     def test_mean_over_spans_each_reply_judged_alone(self, env):
         made = episode(gold(2, 6), gold(10, 14, "A blue square."))
         said = transcript(made, {2: "A red circle.", 4: "It is red.", 10: "blue"})
-        # span 1: level 4 from 2 s, level 2 ("red", not "red circle") from 3 s (omega 0.5) on; span 2: level 2 throughout
+        # span 1: level 4 from 2 s, level 2 ("red" of "red circle") from 3 s (omega 0.5) on; span 2: level 2 throughout
         first = (1 * 4 + 3 * 2) / (4 * 4)
         assert PaucReward(env).score(said) == pytest.approx((first + 0.5) / 2)
 

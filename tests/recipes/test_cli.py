@@ -1,0 +1,254 @@
+"""The command line as its users run it: a process, its output, its files, its exit code."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROACTIVE = [str(Path(sys.executable).with_name("proactive"))]
+
+
+def proactive(*arguments, cwd, code=0):
+    command = [*PROACTIVE, *map(str, arguments)]
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "100"}
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture
+def benchmark(real_data):
+    return real_data / "proactivevideoqa"
+
+
+def evaluate(benchmark, agent, cwd, *options):
+    arguments = ("--benchmark", "proactivevideoqa", "--data", benchmark, "--agent", agent, "--json", *options)
+    return json.loads(proactive("eval", *arguments, cwd=cwd).stdout)
+
+
+def test_silence_scores_exactly_25_on_the_real_videos(benchmark, tmp_path):
+    result = evaluate(benchmark, "silent", tmp_path)
+    assert result["judge"] == {"kind": "lexical", "model": None, "prompt_version": "1", "levels": 3}
+    assert {name: row["pauc"] for name, row in result["subsets"].items()} == {
+        name: {"0": 25.0, "0.5": 25.0, "1": 25.0} for name in ("WEB", "TV", "VAD")
+    }
+
+
+def test_the_scripted_agents_are_ordered_on_the_real_videos(benchmark, tmp_path):
+    results = {agent: evaluate(benchmark, agent, tmp_path)["subsets"] for agent in ("oracle", "late", "chatter")}
+    for name in ("WEB", "TV", "VAD"):
+        oracle, late, chatter = (results[agent][name] for agent in ("oracle", "late", "chatter"))
+        assert oracle["pauc"]["1"] == late["pauc"]["1"] == 100.0
+        assert oracle["pauc"]["0"] >= late["pauc"]["0"]
+        assert oracle["mean_delay_s"] <= late["mean_delay_s"]
+        assert oracle["out_of_span"] == 0.0
+        assert chatter["replies_per_question"] >= oracle["replies_per_question"]
+    assert results["chatter"]["WEB"]["duplicates"] == 100.0
+
+
+def test_a_run_folder_scores_again_without_its_videos(benchmark, tmp_path):
+    first = evaluate(benchmark, "oracle", tmp_path, "--out", "run")
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "config.yaml",
+        "predictions.jsonl",
+        "scores.json",
+        "transcripts.jsonl",
+    ]
+    annotations = tmp_path / "annotations only"
+    for subset in ("WEB", "TV", "VAD"):
+        (annotations / subset).mkdir(parents=True)
+        (annotations / subset / "anno.json").write_bytes((benchmark / subset / "anno.json").read_bytes())
+    again = json.loads(proactive("score", "run", "--data", annotations, "--json", cwd=tmp_path).stdout)
+    from_file = ("score", "--predictions", "run/predictions.jsonl", "--data", annotations, "--json")
+    predictions = json.loads(proactive(*from_file, cwd=tmp_path).stdout)
+    assert first["subsets"] == again["subsets"] == predictions["subsets"]
+    row = json.loads((tmp_path / "run" / "predictions.jsonl").read_text().splitlines()[0])
+    assert set(row) == {"question_id", "model_response_list"}
+    assert set(row["model_response_list"][0]) == {"role", "content", "time"}
+
+
+SLOW_AGENT = '''
+import asyncio
+from proactive_env.agents.scripted import Random
+from proactive_env.agents.base import Conversation
+
+
+class Slow(Random):
+    """Random, but takes its time."""
+
+    def open(self, history=(), episode=None):
+        return Slowly(super().open(history, episode))
+
+
+class Slowly(Conversation):
+    def __init__(self, inner):
+        self.inner = inner
+
+    async def respond(self, observation):
+        await asyncio.sleep(0.004)
+        return await self.inner.respond(observation)
+'''
+
+
+def test_a_killed_rollout_resumes_to_the_same_bytes(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW_AGENT)
+    arguments = ("rollout", "--agent", "slow.py:Slow?p=0.4", "--size", "40", "--concurrency", "3", "--out")
+    proactive(*arguments, "whole", cwd=tmp_path)
+    draw = random.Random(0)
+    transcripts = tmp_path / "killed" / "transcripts.jsonl"
+    kills = 0
+    while kills < 4:
+        process = subprocess.Popen([*PROACTIVE, *arguments, "killed"], cwd=tmp_path, stdout=subprocess.DEVNULL)
+        rows = draw.randint(1, 6) + (transcripts.read_bytes().count(b"\n") if transcripts.exists() else 0)
+        while not (transcripts.exists() and transcripts.read_bytes().count(b"\n") >= rows):
+            assert process.poll() is None, "the rollout ended before it could be killed"
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+        with transcripts.open("ab") as file:
+            file.write(b'{"question_id": "torn')
+    assert not (tmp_path / "killed" / "predictions.jsonl").exists()
+    proactive(*arguments, "killed", cwd=tmp_path)
+    whole, killed = ((tmp_path / name / "predictions.jsonl").read_bytes() for name in ("whole", "killed"))
+    assert whole == killed
+    assert transcripts.read_bytes().count(b"\n") == 40
+
+
+def test_a_changed_config_is_refused_by_key(tmp_path):
+    proactive("rollout", "--agent", "silent", "--size", 2, "--out", "run", cwd=tmp_path)
+    options = ("--agent", "silent", "--size", 2, "--frame-interval", 2, "--out", "run")
+    done = proactive("rollout", *options, cwd=tmp_path, code=1)
+    assert "frame_interval: 1.0 then, 2.0 now" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_runs_are_compared_in_pairs(tmp_path):
+    for agent in ("late", "oracle"):
+        proactive("rollout", "--agent", agent, "--size", 6, "--out", agent, cwd=tmp_path)
+    result = json.loads(proactive("score", "late", "oracle", "--json", cwd=tmp_path).stdout)
+    gain = result["differences"]["oracle"]["TINYWORLD"]["pauc"]["0"]
+    late, oracle = (result["runs"][name]["subsets"]["TINYWORLD"]["pauc"]["0"] for name in ("late", "oracle"))
+    assert gain["difference"] == pytest.approx(oracle - late)
+    assert 0 < gain["ci95"][0] <= gain["difference"] <= gain["ci95"][1]
+    table = proactive("score", "late", "oracle", cwd=tmp_path).stdout
+    assert "lexical judge: not comparable with published results" in table
+    assert "PAUC minus that of late" in table
+
+
+def test_bad_rows_and_videos_fail_by_name_or_are_reported(tmp_path):
+    from builders import episode, gold, write_video
+
+    from proactive_env.datasets import jsonl
+
+    write_video(tmp_path / "good.mp4")
+    (tmp_path / "broken.mp4").write_bytes(b"not a video")
+    episodes = [
+        episode(gold(1, 5), question_id=name, duration=10, video=tmp_path / f"{name}.mp4")
+        for name in ("good", "broken", "missing")
+    ]
+    jsonl.write(episodes, tmp_path / "episodes.jsonl")
+    arguments = ("eval", "--benchmark", "jsonl", "--data", "episodes.jsonl", "--agent", "oracle", "--out")
+    failed = proactive(*arguments, "strict", cwd=tmp_path, code=1)
+    assert "broken.mp4" in failed.stderr or "missing.mp4" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    with (tmp_path / "episodes.jsonl").open("a") as file:
+        file.write('{"question_id": "no video"}\n')
+    done = proactive(*arguments, "lenient", "--skip-bad", "--json", cwd=tmp_path)
+    result = json.loads(done.stdout)
+    assert result["subsets"]["ALL"]["questions"] == 1
+    assert len(result["skipped"]) == 3
+    for name in ("broken.mp4", "missing.mp4", "row 4, field video"):
+        assert name in done.stderr
+    again = proactive("score", "lenient", "--json", cwd=tmp_path)
+    assert json.loads(again.stdout)["subsets"] == result["subsets"]
+    assert "no predictions for question_id 'broken'" in again.stderr
+
+
+PREDICTION = {"question_id": "tinyworld-0-test-00000", "model_response_list": [{"content": "A dog.", "time": 3.0}]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["{"], "line 1: row: "),
+        ([json.dumps(PREDICTION | {"model_response_list": [{"time": 1}]})], "model_response_list.0.content"),
+        ([json.dumps(PREDICTION | {"model_response_list": [{"content": "x", "time": -1}]})], "0.time"),
+        ([json.dumps(PREDICTION)] * 2, "line 2: question_id 'tinyworld-0-test-00000' stands twice"),
+        ([json.dumps(PREDICTION)], "1 of 2 questions have no predictions"),
+    ],
+)
+def test_bad_prediction_files_are_told(tmp_path, rows, message):
+    (tmp_path / "p.jsonl").write_text("\n".join(rows) + "\n")
+    arguments = ("score", "--benchmark", "tinyworld", "--size", 2, "--predictions", "p.jsonl")
+    assert message in proactive(*arguments, cwd=tmp_path, code=1).stderr
+
+
+def test_prediction_files_may_have_user_items_megabytes_and_more_keys(tmp_path):
+    items = [
+        {"role": "user", "content": "What?", "time": 0},
+        {"content": "word " * 200_000, "time": 9.5, "confidence": 0.3},
+        {"role": "assistant", "content": "NO REPLY", "time": 2},
+        {"role": "assistant", "content": "A dog.", "time": 3},
+    ]
+    (tmp_path / "p.jsonl").write_text(json.dumps(PREDICTION | {"model_response_list": items, "seconds": 3}) + "\n")
+    arguments = ("score", "--benchmark", "tinyworld", "--size", 1, "--predictions", "p.jsonl", "--json")
+    result = json.loads(proactive(*arguments, "--out", "scored", cwd=tmp_path).stdout)
+    assert result["subsets"]["TINYWORLD"]["replies_per_question"] == 2.0
+    assert json.loads((tmp_path / "scored" / "scores.json").read_text())["subsets"] == result["subsets"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("eval", "--agent", "orcale"), "did you mean 'oracle'"),
+        (("eval", "--agent", "oracle", "--benchmark", "mmduet"), "needs its folder"),
+        (("eval", "--agent", "oracle", "--split", "trian"), "did you mean 'train'"),
+        (("eval", "--agent", "oracle", "--frame-interval", "0"), "frame_interval > 0"),
+        (("eval", "--agent", "oracle", "--judge", "lexicl", "--size", "1"), "did you mean 'lexical'"),
+        (("score",), "give either folders of runs or --predictions"),
+        (("score", "nowhere"), "config.yaml: expected the record of a run"),
+    ],
+)
+def test_wrong_input_gets_one_clear_message(tmp_path, arguments, message):
+    done = proactive(*arguments, cwd=tmp_path, code=1)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_judge_that_is_down_leaves_questions_unscored_and_exits_non_zero(tmp_path):
+    (tmp_path / "down.py").write_text(
+        "from proactive_env.rewards import JudgeUnavailable, LexicalJudge\n"
+        "class Down(LexicalJudge):\n"
+        "    def coverage(self, question, gold, prediction, levels):\n"
+        "        raise JudgeUnavailable('connection refused')\n"
+    )
+    arguments = ("eval", "--agent", "oracle", "--size", 3, "--judge", "down.py:Down", "--json")
+    done = proactive(*arguments, cwd=tmp_path, code=1)
+    assert len(json.loads(done.stdout)["unscored"]) == 3
+    assert "3 questions are unscored" in done.stderr
+
+
+def test_rewards_are_listed(tmp_path):
+    listed = json.loads(proactive("rewards", "--json", cwd=tmp_path).stdout)
+    assert {row["name"]: row["weight"] for row in listed} == {"pauc": 3, "replication": 2, "in_span": 0.5, "prefix": 2}
+    assert all(row["scope"] and row["description"].endswith(".") for row in listed)
+    assert "replication" in proactive("rewards", cwd=tmp_path).stdout
+
+
+def test_the_demo_prints_a_table_and_draws_a_dialogue(tmp_path):
+    from PIL import Image
+
+    done = proactive("demo", "--size", 6, cwd=tmp_path)
+    for agent in ("silent", "oracle", "late", "chatter", "random"):
+        assert agent in done.stdout
+    with Image.open(tmp_path / "runs" / "demo" / "dialogue.png") as picture:
+        assert picture.width > 1000
+        assert len(picture.convert("RGB").getcolors(maxcolors=1 << 24)) > 50
