@@ -21,7 +21,7 @@ demo: setup
 test: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	rm -rf build/typed
+	rm -rf build
 	VIRTUAL_ENV=.venv .venv/bin/uv pip install --quiet --no-deps --target build/typed .
 	cd build && MYPYPATH=typed ../.venv/bin/mypy --config-file ../pyproject.toml -p proactive_env
 	.venv/bin/mkdocs build --quiet --strict --site-dir build/site

@@ -174,6 +174,30 @@ def test_frames_outlive_their_file(clip, folder):
     np.testing.assert_array_equal(frames, decode_frames(clip, **SAMPLING))
 
 
+def test_files_may_vanish_while_the_folder_is_listed(clip, folder):
+    folder.mkdir()
+    (folder / "vanished.frames.npy").symlink_to("nowhere")
+    FrameCache(folder, max_bytes=1).frames(clip, **SAMPLING)
+
+
+def test_files_may_vanish_after_the_folder_is_listed(clip, folder, monkeypatch):
+    files = frame_cache._files
+
+    def files_deleted_meanwhile(folder, suffix):
+        listed = list(files(folder, suffix))
+        for file, _ in listed:
+            file.unlink()
+        return listed
+
+    cache = FrameCache(folder, max_bytes=1)
+    cache.frames(clip, **SAMPLING)
+    (folder / "crashed.frames.tmp").touch()
+    os.utime(folder / "crashed.frames.tmp", (0, 0))
+    monkeypatch.setattr(frame_cache, "_files", files_deleted_meanwhile)
+    frames = cache.frames(clip, count=2, frame_interval=1.0)
+    np.testing.assert_array_equal(frames, decode_frames(clip, count=2, frame_interval=1.0))
+
+
 def test_a_folder_that_cannot_be_written(clip, folder):
     folder.touch()
     with pytest.raises(OSError, match=r"written in .*cache, found: .*; set PROACTIVE_ENV_CACHE to another folder"):

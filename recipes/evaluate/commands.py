@@ -1,0 +1,206 @@
+"""The commands `rollout`, `eval` and `score`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from proactive_env.episode import Episode
+from proactive_env.errors import InputError
+from proactive_env.recipes import console
+from proactive_env.recipes.evaluate.predictions import read_predictions
+from proactive_env.recipes.evaluate.run import BenchmarkConfig, RolloutConfig, Run
+from proactive_env.recipes.evaluate.score import Scores, compare, score
+from proactive_env.recipes.evaluate.tables import differences_table, scores_table
+from proactive_env.rewards.judge import make_judge
+from proactive_env.turn import Transcript
+
+BenchmarkName = Literal["proactivevideoqa", "streamingbench_po", "mmduet", "jsonl", "tinyworld"]
+Benchmark = Annotated[BenchmarkName, typer.Option(help="The data set; tinyworld is bundled.")]
+Data = Annotated[Path | None, typer.Option(help="The data set's folder or annotation file.", exists=True)]
+Subset = Annotated[str | None, typer.Option(help="A part of the benchmark, such as WEB; default: all of it.")]
+Split = Annotated[str | None, typer.Option(help="TinyWorld's train, validation or test; default: test.")]
+Size = Annotated[int | None, typer.Option(min=1, help="How many episodes; default: all, or 64 of TinyWorld.")]
+Seed = Annotated[int, typer.Option(help="Seed of TinyWorld, or of the choice of --size episodes.")]
+AgentSpec = Annotated[
+    str,
+    typer.Option(
+        help="kind:model?option=value, such as silent, oracle, late, chatter, random?p=0.3; or file.py:Class."
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option(help="The run's folder; the same command continues it. Default: runs/BENCHMARK-AGENT.")
+]
+FrameInterval = Annotated[float, typer.Option(help="Seconds from one frame to the next.")]
+FramesPerTurn = Annotated[int | None, typer.Option(min=1, help="Frames a turn; default: the benchmark's own.")]
+FullVideo = Annotated[bool, typer.Option("--full-video", help="Play on after the last gold reply's span.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows and videos out and report them.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="How many episodes are played at once.")]
+JudgeName = Annotated[str, typer.Option("--judge", help="lexical, or module:Class or file.py:Class of your own.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def rollout(
+    agent: AgentSpec,
+    benchmark: Benchmark = "tinyworld",
+    data: Data = None,
+    subset: Subset = None,
+    split: Split = None,
+    size: Size = None,
+    seed: Seed = 0,
+    out: Out = None,
+    frame_interval: FrameInterval = 1.0,
+    frames_per_turn: FramesPerTurn = None,
+    full_video: FullVideo = False,
+    skip_bad: SkipBad = False,
+    concurrency: Concurrency = 8,
+) -> None:
+    """Let an agent play a benchmark; writes transcripts and predictions, resumes where it was stopped."""
+    config = _rollout_config(locals())
+    run, skipped = play(config, out, concurrency)
+    console.report_skipped(skipped)
+    console.out.print(str(run.folder), soft_wrap=True)
+
+
+def evaluate(
+    agent: AgentSpec,
+    benchmark: Benchmark = "tinyworld",
+    data: Data = None,
+    subset: Subset = None,
+    split: Split = None,
+    size: Size = None,
+    seed: Seed = 0,
+    out: Out = None,
+    frame_interval: FrameInterval = 1.0,
+    frames_per_turn: FramesPerTurn = None,
+    full_video: FullVideo = False,
+    skip_bad: SkipBad = False,
+    concurrency: Concurrency = 8,
+    judge: JudgeName = "lexical",
+    as_json: AsJson = False,
+) -> None:
+    """Play a benchmark and score it: `rollout`, then `score`."""
+    config = _rollout_config(locals())
+    run, skipped = play(config, out, concurrency)
+    episodes = config.load(lambda _: None)
+    scores = score_transcripts(run.transcripts(episodes), judge, skipped)
+    write(scores, run.folder)
+    show({str(run.folder): scores}, as_json)
+
+
+def score_runs(
+    runs: Annotated[list[Path] | None, typer.Argument(help="Folders of runs; several are compared, paired.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="A file in the benchmark's official format.", exists=True)
+    ] = None,
+    benchmark: Benchmark = "proactivevideoqa",
+    data: Data = None,
+    subset: Subset = None,
+    split: Split = None,
+    size: Size = None,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="Where scores.json of --predictions goes.")] = None,
+    skip_bad: SkipBad = False,
+    judge: JudgeName = "lexical",
+    as_json: AsJson = False,
+) -> None:
+    """Score runs, or a file of predictions, by the benchmark's rules; needs annotations, no videos.
+
+    Two or more runs also get their paired differences to the first, with 95 % intervals.
+    """
+    if bool(runs) == bool(predictions):
+        raise InputError("give either folders of runs or --predictions FILE")
+    scores: dict[str, Scores] = {}
+    for folder in runs or ():
+        run = Run(folder)
+        config = run.config()
+        config = config.model_copy(update={"data": str(data.resolve())}) if data else config
+        skipped: list[str] = []
+        episodes = config.load(skipped.append)
+        transcripts = run.transcripts(episodes)
+        _refuse_missing(episodes, transcripts, skipped, folder, skip_bad=config.skip_bad or skip_bad)
+        scores[str(folder)] = score_transcripts(transcripts, judge, skipped)
+        write(scores[str(folder)], folder)
+    if predictions:
+        names = ("benchmark", "subset", "split", "size", "seed", "skip_bad")
+        chosen = {name: value for name, value in locals().items() if name in names}
+        skipped = []
+        episodes = BenchmarkConfig(data=str(data.resolve()) if data else None, **chosen).load(skipped.append)
+        transcripts = read_predictions(predictions, episodes)
+        _refuse_missing(episodes, transcripts, skipped, predictions, skip_bad=skip_bad)
+        scores[str(predictions)] = score_transcripts(transcripts, judge, skipped)
+        if out:
+            out.mkdir(parents=True, exist_ok=True)
+            write(scores[str(predictions)], out)
+    show(scores, as_json)
+
+
+def _rollout_config(arguments: dict[str, Any]) -> RolloutConfig:
+    chosen = {name: value for name, value in arguments.items() if name in RolloutConfig.model_fields}
+    if chosen["data"]:
+        chosen["data"] = str(chosen["data"].resolve())
+    return RolloutConfig(**chosen)
+
+
+def play(config: RolloutConfig, out: Path | None, concurrency: int) -> tuple[Run, list[str]]:
+    """Play into `out`, or the default folder; returns the run and what was left out."""
+    parts = [config.benchmark, config.subset, config.agent]
+    name = "-".join("".join(c if c.isalnum() or c in "._=" else "_" for c in part) for part in parts if part)
+    run = Run(out or Path("runs") / name)
+    skipped: list[str] = []
+    with console.progress(f"playing {config.agent}") as (start, advance):
+        run.play(config, concurrency=concurrency, on_start=start, on_episode=advance, on_skipped=skipped.append)
+    return run, skipped
+
+
+def score_transcripts(transcripts: dict[str, Transcript], judge: str, skipped: list[str]) -> Scores:
+    """Score with the judge of that name."""
+    with console.progress("scoring") as (start, advance):
+        start(len(transcripts), 0)
+        scores = score(transcripts.values(), make_judge(judge), on_question=advance)
+    scores.skipped = skipped
+    return scores
+
+
+def _refuse_missing(
+    episodes: Sequence[Episode],
+    transcripts: dict[str, Transcript],
+    skipped: list[str],
+    source: Path,
+    *,
+    skip_bad: bool,
+) -> None:
+    missing = [episode.question_id for episode in episodes if episode.question_id not in transcripts]
+    if missing and not skip_bad:
+        raise InputError(
+            f"{source}: {len(missing)} of {len(episodes)} questions have no predictions, the first is {missing[0]!r}; "
+            "finish the rollout, choose --subset, or leave them out with --skip-bad"
+        )
+    skipped += [f"{source}: no predictions for question_id {question_id!r}" for question_id in missing]
+
+
+def show(scores: dict[str, Scores], as_json: bool) -> None:
+    """Print the scores of runs by name, and how the others differ from the first; exit with 1 if any is unscored."""
+    results = {name: result.as_dict() for name, result in scores.items()}
+    (first, baseline), *others = scores.items()
+    differences = {name: compare(baseline.questions, other.questions) for name, other in others}
+    if as_json:
+        console.print_json({"runs": results, "differences": differences} if others else results[first])
+    else:
+        console.out.print(scores_table(results))
+        if others:
+            console.out.print(differences_table(first, differences))
+        console.out.print(f"scored in {sum(result.wall_time_s for result in scores.values()):.2f} s", highlight=False)
+    for result in scores.values():
+        console.report_skipped(result.skipped)
+    unscored = [question_id for result in scores.values() for question_id in result.unscored]
+    if unscored:
+        console.problem(f"{len(unscored)} questions are unscored: the judge gave no answer; score again")
+        raise typer.Exit(1)
+
+
+def write(scores: Scores, folder: Path) -> None:
+    """Write `scores.json`."""
+    (folder / "scores.json").write_text(json.dumps(scores.as_dict(), indent=2) + "\n")
