@@ -24,5 +24,5 @@ test: setup
 	rm -rf build
 	VIRTUAL_ENV=.venv .venv/bin/uv pip install --quiet --no-deps --target build/typed .
 	cd build && MYPYPATH=typed ../.venv/bin/mypy --config-file ../pyproject.toml -p proactive_env
-	.venv/bin/mkdocs build --quiet --strict --site-dir build/site
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict --site-dir build/site
 	.venv/bin/pytest

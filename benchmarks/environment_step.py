@@ -63,13 +63,11 @@ def main() -> None:
         for _ in range(ROUNDS):
             for name, env in envs.items():
                 times[name].append(seconds_per_step(env))
-    bare, plain, with_rewards = (1e6 * statistics.median(times[name]) for name in envs)
+    medians = {name: 1e6 * statistics.median(values) for name, values in times.items()}
+    labels = {"Bare": "bare Gymnasium", "Ours": "ProactiveVideoEnv", "Rewarded": "with the four rewards"}
     print(f"two frames of {frames.shape[2]}x{frames.shape[1]}, {TURNS} turns, median of {ROUNDS} rounds")
-    print(f"{'bare Gymnasium environment':44} {bare:7.1f} us a step")
-    print(f"{'ProactiveVideoEnv':44} {plain:7.1f} us a step   {plain / bare:.2f} x")
-    print(
-        f"{'with the four rewards, before the last step':44} {with_rewards:7.1f} us a step   {with_rewards / bare:.2f} x"
-    )
+    for name, label in labels.items():
+        print(f"{label:24} {medians[name]:7.1f} us a step   {medians[name] / medians['Bare']:.2f} x")
 
 
 def seconds_per_step(env: gym.Env) -> float:

@@ -1,4 +1,4 @@
-"""What every reward, judge, data set and agent must do. The library's own tests run these checks, and plug-in authors can.
+"""What every reward, judge, data set and agent must do; the library's tests run these checks, and plug-in authors can.
 
     from proactive_env.testing import check_reward
 
@@ -61,7 +61,7 @@ def check_reward(reward: str, **arguments: Any) -> None:
     )
     assert env.spec is not None
     for copy in (gym.make(EnvSpec.from_json(env.spec.to_json())), pickle.loads(pickle.dumps(env))):
-        assert _play(copy, "random?p=0.5", 0) == expected, f"{reward} does not survive its spec, or is not deterministic"
+        assert _play(copy, "random?p=0.5", 0) == expected, f"{reward} does not survive a copy, or is not deterministic"
 
 
 def check_judge(judge: Judge) -> None:
@@ -87,7 +87,8 @@ def check_dataset(episodes: Sequence[Episode]) -> None:
     ids = [episode.question_id for episode in episodes]
     assert len(set(ids)) == len(ids), "question ids must be unique"
     for episode in episodes:
-        assert Episode.model_validate_json(episode.model_dump_json()) == episode, f"{episode.question_id}: not plain data"
+        copy = Episode.model_validate_json(episode.model_dump_json())
+        assert copy == episode, f"{episode.question_id}: does not survive a round trip through JSON"
         asked = {turn.text for turn in episode.user_turns}
         strangers = [gold.question for gold in episode.gold if gold.question not in asked]
         assert not strangers, f"{episode.question_id}: a gold reply to a question that nobody asks: {strangers[0]!r}"

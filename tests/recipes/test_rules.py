@@ -75,7 +75,7 @@ def test_a_subset_pools_spans_not_questions():
 
 
 def test_duplicates_leave_out_the_first_reply_of_each_span():
-    # in the spans: a1 (first), a1 (equal text), b1 (new), c1 (first of the second span), d1 (the judge: covered); out: a1
+    # in the spans: a1 (first), a1 (equal text), b1 (new), c1 (first of its span), d1 (the judge: covered); outside: a1
     judge = FixedJudge(lambda text: 0, repeats=lambda earlier, reply: reply == "d1")
     result = scored([gold(2, 6), gold(7, 9)], {2: "a1", 3: "a1", 4: "b1", 7: "c1", 8: "d1", 12: "a1"}, judge)
     assert (result.repeatable, result.duplicates) == (3, 2)
