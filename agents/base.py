@@ -1,11 +1,10 @@
 """Who answers: an agent opens a conversation for each episode, and a conversation answers its turns in order."""
 
-import asyncio
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from proactive_env import background
 from proactive_env.environment import Observation, PastTurn
 from proactive_env.turn import Reply, Transcript
 
@@ -57,17 +56,4 @@ class Agent(ABC):
         """
         if self._current is None:
             raise RuntimeError("no conversation is open: call agent.reset(info) with the infos of env.reset() first")
-        return asyncio.run_coroutine_threadsafe(self._current.respond(observation), _loop()).result().text
-
-
-_LOOP_LOCK = threading.Lock()
-_loops: list[asyncio.AbstractEventLoop] = []
-
-
-def _loop() -> asyncio.AbstractEventLoop:
-    """An event loop in a thread of its own, so that `act` works where a loop already runs (notebooks)."""
-    with _LOOP_LOCK:
-        if not _loops:
-            _loops.append(asyncio.new_event_loop())
-            threading.Thread(target=_loops[0].run_forever, name="proactive-agents", daemon=True).start()
-    return _loops[0]
+        return background.run(self._current.respond(observation)).text

@@ -1,13 +1,8 @@
 """`load`: an agent from one string, `kind:model?option=value&option=value`."""
 
-import inspect
-from urllib.parse import parse_qsl
-
-import yaml
-
 from proactive_env.agents.base import Agent
 from proactive_env.errors import InputError
-from proactive_env.plugin import did_you_mean, load_class
+from proactive_env.plugin import Spec, construct, did_you_mean, load_class
 
 KINDS = {
     "silent": "proactive_env.agents.scripted:Silent",
@@ -33,20 +28,16 @@ def load(spec: str) -> Agent:
         >>> load("random?p=0.5&seed=3").p
         0.5
     """
-    head, _, query = spec.partition("?")
-    kind, _, model = head.partition(":")
-    if kind in KINDS:
-        cls, arguments = load_class(KINDS[kind]), [model] if model else []
-    elif model and ("." in kind or "/" in kind):
-        cls, arguments = load_class(head), []
+    parsed = Spec.parse(spec)
+    if parsed.kind in KINDS:
+        cls, arguments = load_class(KINDS[parsed.kind]), [parsed.argument] if parsed.argument else []
+    elif parsed.argument and ("." in parsed.kind or "/" in parsed.kind):
+        cls, arguments = load_class(parsed.head), []
     else:
-        raise InputError(f"there is no agent {kind!r}{did_you_mean(kind, tuple(KINDS))}, or 'module:Class'")
-    options = {name: yaml.safe_load(value) for name, value in parse_qsl(query, keep_blank_values=True)}
-    try:
-        inspect.signature(cls).bind(*arguments, **options)
-    except TypeError as error:
-        raise InputError(f"agent {spec!r}: {error}; expected {kind}{inspect.signature(cls)}") from error
-    agent = cls(*arguments, **options)
+        raise InputError(
+            f"there is no agent {parsed.kind!r}{did_you_mean(parsed.kind, tuple(KINDS))}, or 'module:Class'"
+        )
+    agent = construct(cls, spec, *arguments, **parsed.options)
     if not isinstance(agent, Agent):
         raise InputError(f"agent {spec!r}: expected a subclass of Agent, found {cls.__name__}")
     return agent

@@ -7,11 +7,17 @@ Gymnasium spec that names it loads in any process that can read the file.
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
+
+import yaml
 
 from proactive_env.errors import InputError
 
@@ -34,6 +40,46 @@ def load_class(path: str) -> type[Any]:
         classes = [key for key, value in vars(module).items() if isinstance(value, type)]
         raise InputError(f"{file} has no class {name!r}{did_you_mean(name, classes)}")
     return found
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One string that names an agent or a judge: `kind:argument?option=value&option=value`.
+
+    Example:
+        >>> Spec.parse("random?p=0.5&seed=3")
+        Spec(head='random', kind='random', argument='', options={'p': 0.5, 'seed': 3})
+    """
+
+    head: str
+    """What stands before the question mark."""
+    kind: str
+    """What stands before the first colon of the head."""
+    argument: str
+    """What stands after it."""
+    options: dict[str, Any]
+    """Values are read as YAML scalars."""
+
+    @classmethod
+    def parse(cls, spec: str) -> "Spec":
+        """Take a spec apart."""
+        head, _, query = spec.partition("?")
+        kind, _, argument = head.partition(":")
+        options = {name: yaml.safe_load(value) for name, value in parse_qsl(query, keep_blank_values=True)}
+        return cls(head, kind, argument, options)
+
+
+def construct(cls: Callable[..., Any], spec: str, *arguments: Any, **options: Any) -> Any:
+    """Call `cls`, with an error that names `spec` and shows the signature if the arguments do not fit.
+
+    Raises:
+        InputError: the arguments do not fit.
+    """
+    try:
+        inspect.signature(cls).bind(*arguments, **options)
+    except TypeError as error:
+        raise InputError(f"{spec!r}: {error}; expected {inspect.signature(cls)}") from error
+    return cls(*arguments, **options)
 
 
 def class_path(cls: type[Any]) -> str:

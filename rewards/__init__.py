@@ -14,13 +14,14 @@ env = gym.make("ProactiveVideoQA-v0", rewards={"pauc": 3, "brevity.py:Brevity": 
 
 from proactive_env.rewards.base import ComponentReward
 from proactive_env.rewards.in_span import InSpanReward
-from proactive_env.rewards.judge import Judge, JudgeUnavailable, LexicalJudge
+from proactive_env.rewards.judge import AsyncJudge, Judge, JudgeUnavailable, LexicalJudge
 from proactive_env.rewards.judged import JudgedReward
 from proactive_env.rewards.pauc import PaucReward
 from proactive_env.rewards.prefix import PrefixReward
 from proactive_env.rewards.replication import ReplicationReward
 
 __all__ = [
+    "AsyncJudge",
     "ComponentReward",
     "InSpanReward",
     "Judge",

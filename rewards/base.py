@@ -98,6 +98,7 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], RecordCon
     def step(self, action: str) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Play a turn and add this term; see the class."""
         observation, reward, terminated, truncated, info = super().step(action)
+        self._played()
         done = terminated or truncated
         credit = 0.0
         if self.pay == "turn":
@@ -112,6 +113,9 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], RecordCon
         if done:
             self._record(info.setdefault("proactive_episode", _new_record(self._transcript())))
         return observation, float(reward) + self.weight * credit, terminated, truncated, info
+
+    def _played(self) -> None:
+        """Called after each turn, before anything is scored."""
 
     def _transcript(self) -> Transcript:
         return cast(ProactiveVideoEnv, self.unwrapped).transcript

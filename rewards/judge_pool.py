@@ -1,41 +1,85 @@
-"""Asks a judge each question once, and counts the answers that could not be used."""
+"""Asks a judge each question once, ahead of time where it takes many at once, and counts what it could not answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import TypeVar
 
-from proactive_env.rewards.judge import Judge
+from proactive_env import background
+from proactive_env.rewards.judge import AsyncJudge, Judge, JudgeUnavailable
+
+Answer = TypeVar("Answer")
 
 
-class JudgePool:
-    """A judge that remembers its answers.
+class JudgePool(Judge):
+    """A judge that remembers its answers, its failures too.
+
+    Inside `asking_ahead()` questions to an `AsyncJudge` are only sent, and answered by placeholders (0, False): run the
+    computation that will ask them, forget its result, and run it again when the answers are wanted.
 
     Args:
         judge: Who is asked.
+
+    Example:
+        >>> from proactive_env.rewards import LexicalJudge
+        >>> pool = JudgePool(LexicalJudge())
+        >>> pool.coverage("What appears?", "A red circle.", "A red square.", levels=3)
+        1
     """
 
     def __init__(self, judge: Judge) -> None:
         self.judge = judge
-        self._coverage: dict[tuple[str, str, str, int], int | None] = {}
-        self._repeats: dict[tuple[tuple[str, ...], str], bool | None] = {}
+        self._coverage: dict[tuple[str, str, str, int], Future[int | None]] = {}
+        self._repeats: dict[tuple[tuple[str, ...], str], Future[bool | None]] = {}
+        self._ahead = False
 
     @property
     def failures(self) -> int:
-        """How many questions got an answer that cannot be used."""
-        return sum(answer is None for answers in (self._coverage, self._repeats) for answer in answers.values())
+        """How many questions got an answer that cannot be used; waits for all that were asked.
 
-    def describe(self) -> dict[str, str | None]:
-        """See `Judge.describe`."""
-        return self.judge.describe()
+        Raises:
+            JudgeUnavailable: a question got no answer.
+        """
+        return sum(future.result() is None for future in (*self._coverage.values(), *self._repeats.values()))
 
     def coverage(self, question: str, gold: str, prediction: str, levels: int) -> int | None:
         """See `Judge.coverage`."""
         key = (question, gold, prediction, levels)
         if key not in self._coverage:
-            self._coverage[key] = self.judge.coverage(*key)
-        return self._coverage[key]
+            if isinstance(self.judge, AsyncJudge):
+                self._coverage[key] = background.submit(self.judge.coverage_async(*key))
+            else:
+                self._coverage[key] = _answered(lambda: self.judge.coverage(*key))
+        return 0 if self._ahead else self._coverage[key].result()
 
     def repeats(self, earlier: Sequence[str], reply: str) -> bool | None:
         """See `Judge.repeats`."""
         key = (tuple(earlier), reply)
         if key not in self._repeats:
-            self._repeats[key] = self.judge.repeats(*key)
-        return self._repeats[key]
+            if isinstance(self.judge, AsyncJudge):
+                self._repeats[key] = background.submit(self.judge.repeats_async(*key))
+            else:
+                self._repeats[key] = _answered(lambda: self.judge.repeats(*key))
+        return False if self._ahead else self._repeats[key].result()
+
+    def describe(self) -> dict[str, str | None]:
+        """See `Judge.describe`."""
+        return self.judge.describe()
+
+    @contextmanager
+    def asking_ahead(self) -> Iterator[None]:
+        """Send questions without waiting for their answers."""
+        self._ahead = isinstance(self.judge, AsyncJudge)
+        try:
+            yield
+        finally:
+            self._ahead = False
+
+
+def _answered(ask: Callable[[], Answer]) -> Future[Answer]:
+    future: Future[Answer] = Future()
+    try:
+        future.set_result(ask())
+    except JudgeUnavailable as error:  # kept for whoever asks again, as the future of an AsyncJudge keeps it
+        future.set_exception(error)
+    return future

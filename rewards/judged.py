@@ -6,12 +6,15 @@ import gymnasium as gym
 
 from proactive_env.environment import Observation
 from proactive_env.rewards.base import ComponentReward
-from proactive_env.rewards.judge import JudgeConfig, make_judge
+from proactive_env.rewards.judge import AsyncJudge, JudgeConfig, JudgeUnavailable, make_judge
 from proactive_env.rewards.judge_pool import JudgePool
 
 
 class JudgedReward(ComponentReward):
-    """A reward with a judge, which is asked each question once an episode.
+    """A reward with a judge, `self.judge`, which is asked each question once an episode.
+
+    Questions to a judge that takes many at once are sent as soon as a reply raises them, so that the judge works while
+    the video plays on: after each reply the score is computed once to send them, with placeholders for answers.
 
     Args:
         judge: The judge's configuration (`JudgeConfig`).
@@ -37,6 +40,15 @@ class JudgedReward(ComponentReward):
         self.judge = JudgePool(self.judge.judge)
         return super().reset(seed=seed, options=options)
 
+    def _played(self) -> None:
+        transcript = self._transcript()
+        if isinstance(self.judge.judge, AsyncJudge) and transcript.turns[-1].reply is not None:
+            with self.judge.asking_ahead():
+                self.score(transcript)
+
     def _record(self, episode: dict[str, Any]) -> None:
         super()._record(episode)
-        episode["counts"]["judge_failures"] += self.judge.failures
+        try:
+            episode["counts"]["judge_failures"] += self.judge.failures
+        except JudgeUnavailable:
+            episode["valid"] = False

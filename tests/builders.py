@@ -6,6 +6,7 @@ import av
 import numpy as np
 
 from proactive_env.episode import Episode, GoldReply, Timespan, UserTurn
+from proactive_env.rewards import Judge
 from proactive_env.turn import Transcript, Turn
 
 
@@ -42,7 +43,7 @@ def write_video(file, seconds=10, rate=4, size=(64, 48)):
     return file
 
 
-class FixedJudge:
+class FixedJudge(Judge):
     """Answers by a rule over the prediction; counts what it is asked."""
 
     def __init__(self, coverage=lambda text: 0, repeats=lambda earlier, reply: False):

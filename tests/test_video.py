@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 from av.video.reformatter import Interpolation
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proactive_env import video
@@ -130,6 +130,7 @@ def test_frame_size(picture, frame):
     assert frame_size(*picture) == frame
 
 
+@settings(deadline=None)
 @given(
     width=st.integers(1, 20_000),
     height=st.integers(1, 20_000),
@@ -141,10 +142,12 @@ def test_frame_size_fits_and_keeps_the_aspect_within_one_step(width, height, siz
     frame = frame_size(width, height, max_pixels=max_pixels, size_multiple=size_multiple)
     assert frame[0] * frame[1] <= max_pixels
     assert all(side >= size_multiple and side % size_multiple == 0 for side in frame)
-    scale = min(1.0, (max_pixels / (width * height)) ** 0.5)
-    ideal = width * scale, height * scale
-    if min(ideal) >= size_multiple:
-        assert all(abs(side - wanted) <= size_multiple for side, wanted in zip(frame, ideal, strict=True))
+    scale = (max_pixels / (width * height)) ** 0.5  # of the largest picture that fits
+    steps_off = [
+        max(abs(frame[0] - width * factor), abs(frame[1] - height * factor)) / size_multiple for factor in (1.0, scale)
+    ]
+    vanishing = min(width, height) * min(1.0, scale) < size_multiple
+    assert vanishing or min(steps_off) <= 1
 
 
 def test_frame_size_without_room_for_a_square():
@@ -176,7 +179,7 @@ def test_times_count_from_the_start_of_the_container(tmp_path, name):
     assert numbers(decode_frames(path, count=3, frame_interval=1.0)) == [0, 2, 4]
 
 
-def test_first_picture_stands_in_before_it_is_shown(tmp_path):
+def test_first_picture_stands_in_before_it_is_shown(tmp_path, decodes):
     """The container starts with its sound, 0.7 s before the first picture."""
     path = tmp_path / "sound-first.mkv"
     with av.open(str(path), "w") as container:
@@ -188,6 +191,7 @@ def test_first_picture_stands_in_before_it_is_shown(tmp_path):
             container.mux(picture_stream.encode(frame))
         container.mux(picture_stream.encode())
     assert numbers(decode_frames(path, count=4, frame_interval=0.4)) == [0, 0, 1, 5]
+    assert decodes == [True]
 
 
 def test_timestamps_missing_from_the_file(tmp_path):

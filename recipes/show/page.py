@@ -1,0 +1,209 @@
+"""Runs as plain data, and the one HTML file that shows them without a server or a network.
+
+All that the page says is computed here, by the benchmark's rules and the library's own rewards; its script only draws
+and filters. Replies are a model's output: they stay data until the browser shows them as text.
+"""
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from proactive_env.episode import Episode, Timespan
+from proactive_env.frame_cache import FrameCache
+from proactive_env.recipes.evaluate.proactivevideoqa import LEVELS, OMEGAS, QuestionScore, pauc_sum, points
+from proactive_env.recipes.evaluate.score import score
+from proactive_env.recipes.show.terms import terms_per_turn
+from proactive_env.rewards.counts import in_some_span, repeated
+from proactive_env.rewards.judge import Judge, JudgeUnavailable
+from proactive_env.rewards.judge_pool import JudgePool
+from proactive_env.rewards.make import WEIGHTS
+from proactive_env.turn import Transcript
+from proactive_env.video import VideoError
+
+OMEGA = 0.5
+"""The page draws and sorts by the published score."""
+THUMBNAILS = 12
+MAX_CHARACTERS = 2000
+"""Longer texts are cut; the page says so."""
+
+_START_SCORE = 0.5  # the height of PAUC's curve before the first reply
+_THUMBNAIL_PIXELS = 96 * 54
+_JPEG_QUALITY = 60
+_FOLDER = Path(__file__).parent
+
+
+def collect(
+    episodes: Iterable[Episode],
+    runs: Mapping[str, Mapping[str, Transcript]],
+    judge: Judge,
+    *,
+    on_question: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """All that the page shows, as plain JSON; times in seconds, PAUC in percent.
+
+    Args:
+        episodes: The data set, in its order; questions that no run has played are left out.
+        runs: The transcripts by question id, by the run's name.
+        judge: Is asked each question once.
+        on_question: Called after each question of the page.
+    """
+    judge = JudgePool(judge)
+    scores = {name: score(played.values(), judge, on_question=lambda: None) for name, played in runs.items()}
+    scored = {name: {one.question_id: one for one in result.questions} for name, result in scores.items()}
+    questions = []
+    for episode in episodes:
+        ids = episode.question_id
+        if any(ids in played for played in runs.values()):
+            dialogues = [(runs[name].get(ids), scored[name].get(ids)) for name in runs]
+            questions.append(_question(episode, dialogues, judge))
+            on_question()
+    results = [{"name": name, **result.as_dict()} for name, result in scores.items()]
+    return {
+        "judge": {**judge.describe(), "levels": LEVELS},
+        "omega": OMEGA,
+        "weights": WEIGHTS,
+        "runs": [{key: result[key] for key in ("name", "subsets", "unscored")} for result in results],
+        "questions": questions,
+    }
+
+
+def render(data: Mapping[str, Any]) -> str:
+    """The page: style, script and data in one file, which may run this script and nothing else, and load nothing."""
+    page, style, script = (
+        (_FOLDER / name).read_text(encoding="utf-8") for name in ("template.html", "template.css", "template.js")
+    )
+    parts = {
+        "style-hash": _digest(style),
+        "script-hash": _digest(script),
+        "style": style,
+        "script": script,
+        "data": json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
+    }
+    for name, part in parts.items():  # the data last: whatever stands in it is not replaced
+        page = page.replace(f"{{{{{name}}}}}", part)
+    return page
+
+
+def _question(
+    episode: Episode, dialogues: Sequence[tuple[Transcript | None, QuestionScore | None]], judge: Judge
+) -> dict[str, Any]:
+    played = [transcript for transcript, _ in dialogues if transcript]
+    axis = _axis(played)
+    return {
+        "id": episode.question_id,
+        "subset": episode.subset,
+        "axis": axis,
+        "user": [{"time": asked.time, **_text(asked.text)} for asked in episode.user_turns],
+        "gold": [
+            {**_text(gold.text), "reply_span": gold.reply_span, "related_span": gold.related_span}
+            for gold in episode.gold
+        ],
+        "thumbnails": _thumbnails(episode.video, axis),
+        "runs": [transcript and _dialogue(transcript, scored, judge) for transcript, scored in dialogues],
+    }
+
+
+def _axis(played: Sequence[Transcript]) -> Timespan:
+    """From the first turn to the end of the last turn or scored span, of all runs, in seconds."""
+    turns = [turn for transcript in played for turn in transcript.turns]
+    spans = [gold.reply_span for transcript in played for gold in transcript.scored]
+    start = min((turn.start for turn in turns), default=0.0)
+    return Timespan(start, max([start + 1.0, *(turn.end for turn in turns), *(span.end for span in spans)]))
+
+
+def _dialogue(transcript: Transcript, scored: QuestionScore | None, judge: Judge) -> dict[str, Any]:
+    """One run's part of a question; without an answer of the judge's, only what was said and when."""
+    gold = transcript.episode.gold
+    names = dict.fromkeys(name for turn in transcript.turns for name in turn.stats)
+    replies: list[dict[str, Any]] = [
+        {
+            "turn": position,
+            "time": turn.end,
+            **_text(turn.reply),
+            "out_of_span": not in_some_span(turn.end, gold),
+        }
+        for position, turn in enumerate(transcript.turns)
+        if turn.reply is not None
+    ]
+    dialogue = {
+        "turns": [(turn.start, turn.end) for turn in transcript.turns],
+        "stats": {name: [turn.stats.get(name) for turn in transcript.turns] for name in names},
+        "replies": replies,
+    }
+    if scored is None:
+        return {**dialogue, "pauc": None, "spans": None, "terms": None}
+    try:
+        counted = [points(transcript.replies, reply, judge) for reply in gold]
+        flags = repeated(transcript, judge.repeats)
+        terms = terms_per_turn(transcript, judge)
+    except JudgeUnavailable:
+        return {**dialogue, "pauc": None, "spans": None, "terms": None}
+    for reply, flag in zip(replies, flags, strict=True):
+        inside = [index for index, one in enumerate(gold) if one.reply_span.contains(reply["time"])]
+        reply["repeated"] = flag
+        reply["levels"] = [{"span": index, "level": dict(counted[index]).get(reply["time"])} for index in inside]
+    spans = [
+        {
+            "pauc": 100 * span.pauc[OMEGAS.index(OMEGA)],
+            "covered": span.covered,
+            "delay_s": span.delay_s,
+            "steps": _steps(reply.reply_span, reached, 0.0),
+            "counted_steps": _steps(reply.reply_span, reached, OMEGA),
+        }
+        for reply, span, reached in zip(gold, scored.spans, counted, strict=True)
+    ]
+    return {
+        **dialogue,
+        "pauc": pauc_sum(scored, OMEGA) / len(spans) if spans else None,
+        "spans": spans,
+        "terms": terms,
+    }
+
+
+def _steps(span: Timespan, reached: Sequence[tuple[float, int]], omega: float) -> list[tuple[float, float]]:
+    """The (time, height) at which each step of the curve begins, delays scaled by 1 - omega as in `pauc`."""
+    return [
+        (span.start, _START_SCORE),
+        *((span.start + (1 - omega) * (time - span.start), level) for time, level in reached),
+    ]
+
+
+def _thumbnails(video: Path, axis: Timespan) -> dict[str, Any]:
+    """Small pictures, evenly spaced over the time axis, or what is wrong with the video."""
+    interval = (axis.end - axis.start) / THUMBNAILS
+    first = round(axis.start / interval)
+    try:
+        frames = FrameCache().frames(
+            video,
+            count=first + THUMBNAILS,
+            frame_interval=interval,
+            max_pixels=_THUMBNAIL_PIXELS,
+            size_multiple=2,
+        )
+    except VideoError as error:
+        return {"images": [], "problem": str(error)}
+    return {"images": [_jpeg(frame) for frame in frames[first:]], "problem": None}
+
+
+def _jpeg(frame: NDArray[np.uint8]) -> str:
+    out = io.BytesIO()
+    Image.fromarray(frame).save(out, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+def _text(text: str | None) -> dict[str, Any]:
+    text = text or ""
+    return {"text": text[:MAX_CHARACTERS], "cut_characters": max(0, len(text) - MAX_CHARACTERS)}
+
+
+def _digest(source: str) -> str:
+    """What a Content-Security-Policy calls an inline style or script that is allowed."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"

@@ -1,0 +1,212 @@
+"""A language model as judge, behind any OpenAI-compatible server.
+
+An answer that cannot be read is asked for again twice, then None. A call without an answer raises `JudgeUnavailable`
+after its retries. A server that refuses the call for good (key, model, address) is an `InputError`.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from proactive_env.errors import InputError
+from proactive_env.frame_cache import cache_folder
+from proactive_env.rewards.judge import AsyncJudge, JudgeUnavailable
+from proactive_env.rewards.judge_cache import JudgeCache
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+PROMPTS = Path(__file__).parent / "prompts"
+"""The library's prompts: `coverage3.txt`, `coverage5.txt`, `repeats.txt`."""
+ATTEMPTS = 3
+"""How often a question is asked until its answer can be read."""
+LONGEST_TEXT = 8000
+"""Characters of a reply that the judge sees."""
+
+Answer = TypeVar("Answer", int, bool)
+
+
+@dataclass
+class Usage:
+    """What a judge was asked, and what it cost."""
+
+    calls: int = 0
+    cached: int = 0
+    """Questions answered from disk."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    """Sum over calls, which overlap."""
+
+
+class ChatJudge(AsyncJudge):
+    """Asks a chat model for a digit, or for yes or no.
+
+    Each text stands on one line of the message, so that a reply cannot pose as another field, and the system message
+    says that it is text to be judged. Answers are kept on disk by model, prompts and content.
+
+    Args:
+        model: The model's name on the server.
+        url: The server's base URL, such as `http://localhost:8000/v1`; None: OpenAI's.
+        api_key_env: The environment variable that holds the API key; servers that need none work without it.
+        prompts: A folder with files that replace the library's prompts of the same name.
+        concurrency: How many calls are under way at once in a process.
+        timeout: Seconds until a call is given up, and retried.
+        retries: How often a call is retried after a timeout, a lost connection, or status 429 or 5xx, with backoff;
+            what the server says in `Retry-After` is respected.
+
+    Raises:
+        InputError: the model is missing, a prompt cannot be read, or `openai` is not installed.
+
+    Example:
+        >>> judge = ChatJudge("Qwen/Qwen3-8B", url="http://localhost:8000/v1")
+        >>> judge.describe()["model"]
+        'Qwen/Qwen3-8B'
+    """
+
+    def __init__(
+        self,
+        model: str = "",
+        url: str | None = None,
+        *,
+        api_key_env: str = "OPENAI_API_KEY",
+        prompts: str | None = None,
+        concurrency: int = 16,
+        timeout: float = 60.0,
+        retries: int = 4,
+    ) -> None:
+        if not model:
+            raise InputError("a chat judge needs the model's name: 'chat:MODEL?url=URL', or --judge-model")
+        self.model = model
+        self.usage = Usage()
+        self._server = (url, api_key_env, concurrency, timeout, retries)
+        self._prompts = {name: _read_prompt(name, prompts) for name in ("coverage3", "coverage5", "repeats")}
+        self._version = hashlib.sha256(json.dumps(self._prompts, sort_keys=True).encode()).hexdigest()[:12]
+        self._cache = JudgeCache(cache_folder() / "judge.sqlite")
+
+    async def coverage_async(self, question: str, gold: str, prediction: str, levels: int) -> int | None:
+        """See `Judge.coverage`; there are prompts for 3 and 5 levels."""
+        if f"coverage{levels}" not in self._prompts:
+            raise InputError(f"the chat judge has prompts for 3 and 5 levels, found levels={levels}")
+        lines = {"Question": question, "Ground Truth Answer": gold, "Predicted Answer": prediction}
+        return await self._ask(f"coverage{levels}", lines, lambda text: read_level(text, levels))
+
+    async def repeats_async(self, earlier: Sequence[str], reply: str) -> bool | None:
+        """See `Judge.repeats`."""
+        lines = {"Previous Turns": " | ".join(map(_one_line, earlier)), "New Turn": reply}
+        answer = await self._ask("repeats", lines, read_yes_or_no)
+        return None if answer is None else bool(answer)
+
+    def describe(self) -> dict[str, str | None]:
+        """See `Judge.describe`."""
+        return {"kind": "chat", "model": self.model, "prompt_version": self._version}
+
+    async def _ask(
+        self, prompt: str, lines: dict[str, str], read: Callable[[str], Answer | None]
+    ) -> Answer | int | None:
+        content = "\n".join(f"{label}: {_one_line(text)}" for label, text in lines.items())
+        identity = json.dumps([self.model, self._version, prompt, content])
+        key = hashlib.sha256(identity.encode()).hexdigest()
+        kept = await asyncio.to_thread(self._cache.get, key)
+        if kept is not None:
+            self.usage.cached += 1
+            return kept
+        messages = [{"role": "system", "content": self._prompts[prompt]}, {"role": "user", "content": content}]
+        for _ in range(ATTEMPTS):
+            answer = read(await self._complete(messages))
+            if answer is not None:
+                await asyncio.to_thread(self._cache.put, key, int(answer))
+                return answer
+        return None
+
+    async def _complete(self, messages: Any) -> str:
+        import openai
+
+        client, gate = _connect(os.getpid(), *self._server)
+        async with gate:
+            started = time.perf_counter()
+            try:
+                completion = await client.chat.completions.create(model=self.model, messages=messages)
+                text = completion.choices[0].message.content or ""
+            except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
+                raise InputError(
+                    f"the judge's server {client.base_url} refuses: {error.message}; "
+                    f"check the model {self.model!r}, the URL and the key in ${self._server[1]}"
+                ) from error
+            except (openai.APIError, ValueError, TypeError, IndexError, AttributeError) as error:
+                raise JudgeUnavailable(f"judge {self.model} at {client.base_url}: {error!r}") from error
+            finally:
+                self.usage.calls += 1
+                self.usage.seconds += time.perf_counter() - started
+        if completion.usage:
+            self.usage.prompt_tokens += completion.usage.prompt_tokens
+            self.usage.completion_tokens += completion.usage.completion_tokens
+        return text
+
+
+def read_level(text: str, levels: int) -> int | None:
+    """The level, from 0, in a judge's answer of 1..`levels`; None unless exactly one such digit stands in it.
+
+    Example:
+        >>> read_level("<think>3 or 2?</think> **2** out of 3", levels=3), read_level("1 or 2", levels=3)
+        (1, None)
+    """
+    answer = re.sub(rf"(?:/|out of)\s*{levels}\b", " ", _final(text))
+    digits = {int(digit) for digit in re.findall(r"(?<![\d.])\d+(?!\.?\d)", answer)} & set(range(1, levels + 1))
+    return digits.pop() - 1 if len(digits) == 1 else None
+
+
+def read_yes_or_no(text: str) -> bool | None:
+    """Whether a judge's answer says yes; None unless it says just one of the two.
+
+    Example:
+        >>> read_yes_or_no("<think>no?</think> Yes."), read_yes_or_no("maybe")
+        (True, None)
+    """
+    words = set(re.findall(r"\b(yes|no)\b", _final(text).casefold()))
+    return words == {"yes"} if len(words) == 1 else None
+
+
+def _final(text: str) -> str:
+    """What a thinking model says after it has thought; nothing if its thoughts were cut off."""
+    return re.sub(r"<think>.*?(?:</think>|\Z)", " ", text, flags=re.DOTALL).rpartition("</think>")[2]
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_TEXT else f"{line[:LONGEST_TEXT]} [cut]"
+
+
+def _read_prompt(name: str, folder: str | None) -> str:
+    own = Path(folder).expanduser() / f"{name}.txt" if folder else PROMPTS / f"{name}.txt"
+    file = own if own.exists() else PROMPTS / f"{name}.txt"
+    if folder and not Path(folder).expanduser().is_dir():
+        raise InputError(f"{folder}: expected a folder with prompts (coverage3.txt, coverage5.txt, repeats.txt)")
+    return file.read_text(encoding="utf-8").strip()
+
+
+@lru_cache
+def _connect(
+    process: int,  # noqa: ARG001 (a fork needs its own)
+    url: str | None,
+    api_key_env: str,
+    concurrency: int,
+    timeout: float,
+    retries: int,
+) -> "tuple[AsyncOpenAI, asyncio.Semaphore]":
+    """One client and one gate a process and server, whichever rewards ask."""
+    try:
+        from openai import AsyncOpenAI
+    except ImportError as error:
+        raise InputError("chat judges need the package openai: pip install 'proactive-env[openai]'") from error
+    key = os.environ.get(api_key_env) or "none"
+    client = AsyncOpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=retries)
+    return client, asyncio.Semaphore(concurrency)
