@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from proactive_env.errors import InputError
-from proactive_env.recipes import console
+from proactive_env.recipes import console, judge
 from proactive_env.recipes.evaluate import commands
 from proactive_env.recipes.evaluate.run import RolloutConfig, Run
 from proactive_env.recipes.evaluate.tables import scores_table
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command()(commands.rollout)
 app.command(name="eval")(commands.evaluate)
 app.command(name="score")(commands.score_runs)
+app.add_typer(judge.app, name="judge")
 
 
 @app.command()

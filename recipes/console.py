@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from proactive_env.rewards.judge import Usage
+
 out = Console()
 err = Console(stderr=True)
 
@@ -27,6 +29,13 @@ def report_skipped(skipped: Sequence[str]) -> None:
     """Tell what was left out, and why."""
     for reason in skipped:
         problem(f"left out: {reason}", style="yellow")
+
+
+def usage_line(usage: Usage) -> str:
+    """A judge's calls, tokens and cost."""
+    cost = "" if usage.cost is None else f", cost {usage.cost:.4f}"
+    tokens = f"{usage.prompt_tokens} + {usage.completion_tokens} tokens"
+    return f"judge: {usage.calls} calls, {usage.cached} answers from disk, {tokens}{cost}"
 
 
 @contextmanager

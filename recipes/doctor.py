@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, metadata, packages_distributions, requires, version
 from importlib.util import find_spec
 from io import BytesIO
@@ -22,9 +23,9 @@ import numpy as np
 import typer
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from rich.box import SIMPLE_HEAD
 from rich.filesize import decimal
 from rich.table import Table
+from rich.text import Text
 
 from proactive_env import agents, datasets
 from proactive_env.datasets.catalog import PROACTIVEVIDEOQA_ROOT
@@ -60,18 +61,20 @@ _JUDGES_NEED: dict[str, tuple[str, ...]] = {"lexical": ()}
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False) -> None:
-    """Show versions, hardware, extras, the cache, and which agents and judges can run here; start here with a problem.
+    """Show what is installed here, what works, and which agents and judges can run.
 
-    Encodes and decodes two pictures, writes and deletes a file in the cache folder, and loads PROACTIVEVIDEOQA_ROOT if
-    it is set; downloads nothing. Exits with 1 if something is broken that every run needs. Paste the output of
-    `proactive doctor --json` into bug reports.
+    Encodes and decodes two pictures, writes and deletes a file in the cache
+    folder, and loads PROACTIVEVIDEOQA_ROOT if it is set; downloads nothing.
+    Exits with 1 if something is broken that every run needs.
+
+    Paste the output of `proactive doctor --json` into bug reports.
     """
     facts = collect()
     if as_json:
         console.print_json(facts)
     else:
         for table in _tables(facts):
-            console.out.print(table)
+            console.out.print(table, "")
     for problem in facts["broken"]:
         console.problem(problem)
     if facts["broken"]:
@@ -95,6 +98,7 @@ def collect() -> Facts:
     }
     return {
         "versions": _versions(),
+        "ffmpeg_libraries": {name: ".".join(map(str, parts)) for name, parts in av.library_versions.items()},
         "machine": _machine(),
         "gpu": _gpu(),
         "extras": {name: {"missing": missing, "install": _install(name)} for name, missing in extras.items()},
@@ -113,8 +117,7 @@ def _versions() -> dict[str, str | None]:
     versions: dict[str, str | None] = {"python": platform.python_version(), _PROJECT: version(_PROJECT)}
     for module in _MODULES:
         versions[module] = version(distributions[module][0]) if module in distributions else None
-    libraries = {name: ".".join(map(str, parts)) for name, parts in av.library_versions.items()}
-    return versions | {"ffmpeg": av.ffmpeg_version_info} | libraries
+    return versions | {"ffmpeg": av.ffmpeg_version_info}
 
 
 def _machine() -> Facts:
@@ -190,8 +193,15 @@ def _cache() -> Facts:
             file.write(b"writable")
     except OSError as error:
         problem = f"cannot be written: {error.strerror}"
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    return {"folder": str(folder), "bytes": size, "writable": problem is None, "problem": problem}
+    return {"folder": str(folder), "bytes": _size(folder), "writable": problem is None, "problem": problem}
+
+
+def _size(folder: Path) -> int:
+    size = 0
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # other processes may delete it meanwhile
+            size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 def _h264() -> tuple[str | None, str | None]:
@@ -210,8 +220,8 @@ def _h264() -> tuple[str | None, str | None]:
         return f"{type(error).__name__}: {error}", "not tried: there was nothing to decode"
     file.seek(0)
     try:
-        with av.open(file) as container:
-            decoded = [picture.to_ndarray(format="rgb24") for picture in container.decode(video=0)]
+        with av.open(file, "r") as source:
+            decoded = [picture.to_ndarray(format="rgb24") for picture in source.decode(video=0)]
     except (av.FFmpegError, ValueError) as error:
         return None, f"{type(error).__name__}: {error}"
     if len(decoded) != 2 or any(abs(a.mean() - b.mean()) > 8 for a, b in zip(decoded, pictures, strict=True)):
@@ -231,57 +241,51 @@ def _proactivevideoqa() -> Facts:
 
 
 def _tables(facts: Facts) -> Iterator[Table]:
-    yield _table("versions", {name: found or "not installed" for name, found in facts["versions"].items()})
-    machine, gpu, cache, real = facts["machine"], facts["gpu"], facts["cache"], facts["proactivevideoqa"]
-    devices = [f"{device['name']}, {decimal(device['memory_bytes'])}" for device in gpu["devices"]]
+    libraries = "\n".join(f"{name} {found}" for name, found in facts["ffmpeg_libraries"].items())
+    versions = {name: found or "not installed" for name, found in facts["versions"].items()}
+    yield _table("versions", versions | {"ffmpeg": f"{versions['ffmpeg']}\n{libraries}"})
+    yield _table("machine", _machine_rows(facts["machine"], facts["gpu"]))
+    extras = facts["extras"].items()
+    yield _table("extras", {name: _or_install(extra) for name, extra in extras})
+    yield _table("checks", _check_rows(facts["cache"], facts["video"], facts["proactivevideoqa"]))
+    yield _table("agents", {kind: _runs(found) for kind, found in facts["agents"].items()})
+    yield _table("judges", {kind: _runs(found) for kind, found in facts["judges"].items()})
+
+
+def _machine_rows(machine: Facts, gpu: Facts) -> dict[str, str]:
     memory = machine["memory_bytes"]
-    yield _table(
-        "machine",
-        {
-            "platform": machine["platform"],
-            "CPU cores": str(machine["cpu_cores"]),
-            "memory": decimal(memory) if memory else "unknown",
-            "GPU": gpu["problem"] or "\n".join(devices) or f"none found{_by(gpu['asked'])}",
-        },
-    )
-    yield _table(
-        "extras",
-        {
-            name: f"not installed: {', '.join(extra['missing'])}\n{extra['install']}"
-            if extra["missing"]
-            else "installed"
-            for name, extra in facts["extras"].items()
-        },
-    )
-    bad_rows = f", {real['bad_rows']} bad rows" if real["bad_rows"] else ""
-    yield _table(
-        "checks",
-        {
-            "cache folder": f"{cache['folder']}\n{decimal(cache['bytes'])}, {cache['problem'] or 'can be written'}",
-            "libx264 encoding": facts["video"]["libx264_encoding_problem"] or "works",
-            "H.264 decoding": facts["video"]["h264_decoding_problem"] or "works",
-            PROACTIVEVIDEOQA_ROOT: real["problem"]
-            or (f"{real['root']}\n{real['episodes']} episodes{bad_rows}" if real["root"] else "not set"),
-        },
-    )
-    for what in ("agents", "judges"):
-        yield _table(
-            what,
-            {
-                kind: "runs" if found["runs"] else f"needs {', '.join(found['missing'])}"
-                for kind, found in facts[what].items()
-            },
-        )
+    devices = "\n".join(f"{device['name']}, {decimal(device['memory_bytes'])}" for device in gpu["devices"])
+    return {
+        "platform": machine["platform"],
+        "CPU cores": str(machine["cpu_cores"]),
+        "memory": decimal(memory) if memory else "unknown",
+        "GPU": gpu["problem"] or devices or (f"none found by {gpu['asked']}" if gpu["asked"] else "none found"),
+    }
 
 
-def _by(program: str | None) -> str:
-    return f" by {program}" if program else ""
+def _check_rows(cache: Facts, video: Facts, real: Facts) -> dict[str, str]:
+    loaded = f"{real['root']}\nepisodes: {real['episodes']}, bad rows: {real['bad_rows']}"
+    return {
+        "cache folder": f"{cache['folder']}\n{decimal(cache['bytes'])}, {cache['problem'] or 'can be written'}",
+        "libx264 encoding": video["libx264_encoding_problem"] or "works",
+        "H.264 decoding": video["h264_decoding_problem"] or "works",
+        PROACTIVEVIDEOQA_ROOT: real["problem"] or (loaded if real["root"] else "not set"),
+    }
+
+
+def _or_install(extra: Facts) -> str:
+    return f"lacks {', '.join(extra['missing'])}\n{extra['install']}" if extra["missing"] else "installed"
+
+
+def _runs(found: Facts) -> str:
+    return "runs" if found["runs"] else f"needs {', '.join(found['missing'])}"
 
 
 def _table(title: str, rows: Mapping[str, str]) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_header=False, padding=(0, 1))
-    table.add_column(no_wrap=True, min_width=18)
+    """Names on the left, what was found on the right; the texts are shown as they are."""
+    table = Table(title=title, title_justify="left", box=None, show_header=False, padding=(0, 1))
+    table.add_column(no_wrap=True, width=22)
     table.add_column(overflow="fold")
     for name, found in rows.items():
-        table.add_row(name, found)
+        table.add_row(name, Text(found))
     return table

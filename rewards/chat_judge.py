@@ -11,14 +11,13 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from proactive_env.errors import InputError
 from proactive_env.frame_cache import cache_folder
-from proactive_env.rewards.judge import AsyncJudge, JudgeUnavailable
+from proactive_env.rewards.judge import AsyncJudge, JudgeUnavailable, Usage
 from proactive_env.rewards.judge_cache import JudgeCache
 
 if TYPE_CHECKING:
@@ -30,21 +29,10 @@ ATTEMPTS = 3
 """How often a question is asked until its answer can be read."""
 LONGEST_TEXT = 8000
 """Characters of a reply that the judge sees."""
+COOL_DOWN_S = 30.0
+"""Seconds for which nothing is asked after twice `concurrency` calls in a row have failed with all their retries."""
 
 Answer = TypeVar("Answer", int, bool)
-
-
-@dataclass
-class Usage:
-    """What a judge was asked, and what it cost."""
-
-    calls: int = 0
-    cached: int = 0
-    """Questions answered from disk."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    seconds: float = 0.0
-    """Sum over calls, which overlap."""
 
 
 class ChatJudge(AsyncJudge):
@@ -62,6 +50,7 @@ class ChatJudge(AsyncJudge):
         timeout: Seconds until a call is given up, and retried.
         retries: How often a call is retried after a timeout, a lost connection, or status 429 or 5xx, with backoff;
             what the server says in `Retry-After` is respected.
+        price: What a million prompt tokens and a million completion tokens cost, for the report.
 
     Raises:
         InputError: the model is missing, a prompt cannot be read, or `openai` is not installed.
@@ -82,11 +71,15 @@ class ChatJudge(AsyncJudge):
         concurrency: int = 16,
         timeout: float = 60.0,
         retries: int = 4,
+        price: Sequence[float] | None = None,
     ) -> None:
         if not model:
             raise InputError("a chat judge needs the model's name: 'chat:MODEL?url=URL', or --judge-model")
         self.model = model
-        self.usage = Usage()
+        self.usage = Usage(cost=0.0 if price else None)
+        self._price = price
+        self._failed_in_a_row = 0
+        self._closed_until = 0.0
         self._server = (url, api_key_env, concurrency, timeout, retries)
         self._prompts = {name: _read_prompt(name, prompts) for name in ("coverage3", "coverage5", "repeats")}
         self._version = hashlib.sha256(json.dumps(self._prompts, sort_keys=True).encode()).hexdigest()[:12]
@@ -132,7 +125,9 @@ class ChatJudge(AsyncJudge):
 
         client, gate = _connect(os.getpid(), *self._server)
         async with gate:
-            started = time.perf_counter()
+            if time.monotonic() < self._closed_until:
+                raise JudgeUnavailable(f"judge {self.model} at {client.base_url}: too many calls failed in a row")
+            self.usage.calls += 1
             try:
                 completion = await client.chat.completions.create(model=self.model, messages=messages)
                 text = completion.choices[0].message.content or ""
@@ -142,14 +137,23 @@ class ChatJudge(AsyncJudge):
                     f"check the model {self.model!r}, the URL and the key in ${self._server[1]}"
                 ) from error
             except (openai.APIError, ValueError, TypeError, IndexError, AttributeError) as error:
+                self._count_failure(gate_width=self._server[2])
                 raise JudgeUnavailable(f"judge {self.model} at {client.base_url}: {error!r}") from error
-            finally:
-                self.usage.calls += 1
-                self.usage.seconds += time.perf_counter() - started
+        self._failed_in_a_row = 0
         if completion.usage:
-            self.usage.prompt_tokens += completion.usage.prompt_tokens
-            self.usage.completion_tokens += completion.usage.completion_tokens
+            self._count_tokens(completion.usage.prompt_tokens, completion.usage.completion_tokens)
         return text
+
+    def _count_failure(self, gate_width: int) -> None:
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row >= 2 * gate_width:
+            self._closed_until = time.monotonic() + COOL_DOWN_S
+
+    def _count_tokens(self, prompt: int, completion: int) -> None:
+        self.usage.prompt_tokens += prompt
+        self.usage.completion_tokens += completion
+        if self._price:
+            self.usage.cost = (self.usage.cost or 0.0) + (prompt * self._price[0] + completion * self._price[1]) / 1e6
 
 
 def read_level(text: str, levels: int) -> int | None:

@@ -7,6 +7,7 @@ raises `JudgeUnavailable`, and the score stays open. Neither ever turns into a n
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from proactive_env import background
@@ -48,8 +49,24 @@ class Judge(ABC):
         """The judge's `kind`, `model` and `prompt_version`: what every result carries."""
 
 
+@dataclass
+class Usage:
+    """What a judge was asked, and what it took."""
+
+    calls: int = 0
+    cached: int = 0
+    """Questions answered from disk."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float | None = None
+    """In the currency of the judge's prices; None without prices."""
+
+
 class AsyncJudge(Judge):
     """A judge that takes many questions at once. Subclasses write the asynchronous methods and bound their number."""
+
+    usage: Usage
+    """Added up over the judge's life."""
 
     @abstractmethod
     async def coverage_async(self, question: str, gold: str, prediction: str, levels: int) -> int | None:
@@ -131,9 +148,9 @@ def make_judge(config: JudgeConfig) -> Judge:
 
 
 _FUNCTION_WORDS = frozenset(
-    "a an the this that these those there here it its it's he his him she her they them their we our us you your i my me "
-    "is are was were be been being am do does did has have had will would can could shall should may might must "
-    "of in on at to from by with for and or but as into onto then now so some".split()  # noqa: SIM905
+    "a an the this that these those there here it its it's he his him she her they them their we our us "  # noqa: SIM905
+    "you your i my me is are was were be been being am do does did has have had will would can could shall should may "
+    "might must of in on at to from by with for and or but as into onto then now so some".split()
 )
 
 

@@ -40,7 +40,17 @@ class JudgePool(Judge):
         Raises:
             JudgeUnavailable: a question got no answer.
         """
-        return sum(future.result() is None for future in (*self._coverage.values(), *self._repeats.values()))
+        return sum(answer is None for answer in (*self.levels.values(), *self.flags.values()))
+
+    @property
+    def levels(self) -> dict[tuple[str, str, str, int], int | None]:
+        """The answers to `coverage`, by question; raises as `failures`."""
+        return {key: future.result() for key, future in self._coverage.items()}
+
+    @property
+    def flags(self) -> dict[tuple[tuple[str, ...], str], bool | None]:
+        """The answers to `repeats`, by question; raises as `failures`."""
+        return {key: future.result() for key, future in self._repeats.items()}
 
     def coverage(self, question: str, gold: str, prediction: str, levels: int) -> int | None:
         """See `Judge.coverage`."""

@@ -21,7 +21,7 @@ from proactive_env.plugin import did_you_mean
 from proactive_env.recipes import console
 
 if TYPE_CHECKING:
-    from huggingface_hub import RepoFile
+    from huggingface_hub.hf_api import RepoFile
 
 DATASET = "wangyueqian/ProactiveVideoQA"
 RECORD = "fetched.json"
@@ -54,14 +54,18 @@ def fetch(
         typer.Option(help="Branch, tag or commit; default: the commit that OUT was fetched at, or main if it is new."),
     ] = None,
 ) -> None:
-    """Download a benchmark from the Hugging Face Hub and check every file; run it again to continue or to check.
+    """Download a benchmark from the Hugging Face Hub and check every file.
 
-    No commit of the data set is built into this library: the first call looks up the newest one, prints it and records
-    it in OUT/fetched.json, and later calls with the same OUT stay at it. For results that others can repeat, name that
-    commit beside them, and pass it to them as --revision.
+    The same command continues a download that was stopped: what is there and
+    right is not downloaded again. A cut connection is resumed; after a killed
+    process, the files it was in the middle of may start over.
 
-    A file that is there and right is not downloaded again. A cut connection is resumed; after a killed process, the
-    files it was in the middle of may start over. Gated or private data needs the environment variable HF_TOKEN.
+    No commit of the data set is built into this library: the first call looks
+    up the newest one, prints it and records it in OUT/fetched.json, and later
+    calls with the same OUT stay at it. Publish that commit with your results;
+    others give it to --revision.
+
+    Gated or private data needs the environment variable HF_TOKEN.
     """
     if subset is not None and subset not in proactivevideoqa.SUBSETS:
         raise InputError(f"ProactiveVideoQA has no subset {subset!r}{did_you_mean(subset, proactivevideoqa.SUBSETS)}")
@@ -95,8 +99,9 @@ def fetch(
 def _list_files(revision: str) -> "tuple[str, list[RepoFile]]":
     """The commit that `revision` names, and the files in it."""
     try:
-        from huggingface_hub import HfApi, RepoFile
+        from huggingface_hub import HfApi
         from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+        from huggingface_hub.hf_api import RepoFile
     except ModuleNotFoundError as error:
         raise InputError("fetching needs the Hub's library: pip install 'proactive-env[hub]'") from error
     api = HfApi()

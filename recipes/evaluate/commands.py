@@ -14,7 +14,7 @@ from proactive_env.recipes.evaluate.predictions import read_predictions
 from proactive_env.recipes.evaluate.run import BenchmarkConfig, RolloutConfig, Run
 from proactive_env.recipes.evaluate.score import Scores, compare, score
 from proactive_env.recipes.evaluate.tables import differences_table, scores_table
-from proactive_env.rewards.judge import make_judge
+from proactive_env.rewards.judge import JudgeConfig, make_judge
 from proactive_env.turn import Transcript
 
 BenchmarkName = Literal["proactivevideoqa", "streamingbench_po", "mmduet", "jsonl", "tinyworld"]
@@ -38,7 +38,9 @@ FramesPerTurn = Annotated[int | None, typer.Option(min=1, help="Frames a turn; d
 FullVideo = Annotated[bool, typer.Option("--full-video", help="Play on after the last gold reply's span.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows and videos out and report them.")]
 Concurrency = Annotated[int, typer.Option(min=1, help="How many episodes are played at once.")]
-JudgeName = Annotated[str, typer.Option("--judge", help="lexical, or module:Class or file.py:Class of your own.")]
+JudgeName = Annotated[str, typer.Option("--judge", help="lexical, chat, or module:Class or file.py:Class of your own.")]
+JudgeUrl = Annotated[str | None, typer.Option(help="A chat judge's server, such as http://localhost:8000/v1.")]
+JudgeModel = Annotated[str | None, typer.Option(help="A chat judge's model; its key is read from $OPENAI_API_KEY.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -79,13 +81,15 @@ def evaluate(
     skip_bad: SkipBad = False,
     concurrency: Concurrency = 8,
     judge: JudgeName = "lexical",
+    judge_url: JudgeUrl = None,
+    judge_model: JudgeModel = None,
     as_json: AsJson = False,
 ) -> None:
     """Play a benchmark and score it: `rollout`, then `score`."""
     config = _rollout_config(locals())
     run, skipped = play(config, out, concurrency)
     episodes = config.load(lambda _: None)
-    scores = score_transcripts(run.transcripts(episodes), judge, skipped)
+    scores = score_transcripts(run.transcripts(episodes), judge_config(judge, judge_url, judge_model), skipped)
     write(scores, run.folder)
     show({str(run.folder): scores}, as_json)
 
@@ -104,6 +108,8 @@ def score_runs(
     out: Annotated[Path | None, typer.Option(help="Where scores.json of --predictions goes.")] = None,
     skip_bad: SkipBad = False,
     judge: JudgeName = "lexical",
+    judge_url: JudgeUrl = None,
+    judge_model: JudgeModel = None,
     as_json: AsJson = False,
 ) -> None:
     """Score runs, or a file of predictions, by the benchmark's rules; needs annotations, no videos.
@@ -112,6 +118,7 @@ def score_runs(
     """
     if bool(runs) == bool(predictions):
         raise InputError("give either folders of runs or --predictions FILE")
+    the_judge = judge_config(judge, judge_url, judge_model)
     scores: dict[str, Scores] = {}
     for folder in runs or ():
         run = Run(folder)
@@ -121,7 +128,7 @@ def score_runs(
         episodes = config.load(skipped.append)
         transcripts = run.transcripts(episodes)
         _refuse_missing(episodes, transcripts, skipped, folder, skip_bad=config.skip_bad or skip_bad)
-        scores[str(folder)] = score_transcripts(transcripts, judge, skipped)
+        scores[str(folder)] = score_transcripts(transcripts, the_judge, skipped)
         write(scores[str(folder)], folder)
     if predictions:
         names = ("benchmark", "subset", "split", "size", "seed", "skip_bad")
@@ -130,7 +137,7 @@ def score_runs(
         episodes = BenchmarkConfig(data=str(data.resolve()) if data else None, **chosen).load(skipped.append)
         transcripts = read_predictions(predictions, episodes)
         _refuse_missing(episodes, transcripts, skipped, predictions, skip_bad=skip_bad)
-        scores[str(predictions)] = score_transcripts(transcripts, judge, skipped)
+        scores[str(predictions)] = score_transcripts(transcripts, the_judge, skipped)
         if out:
             out.mkdir(parents=True, exist_ok=True)
             write(scores[str(predictions)], out)
@@ -155,8 +162,13 @@ def play(config: RolloutConfig, out: Path | None, concurrency: int) -> tuple[Run
     return run, skipped
 
 
-def score_transcripts(transcripts: dict[str, Transcript], judge: str, skipped: list[str]) -> Scores:
-    """Score with the judge of that name."""
+def judge_config(judge: str, url: str | None, model: str | None) -> dict[str, str]:
+    """The judge that the options `--judge`, `--judge-url` and `--judge-model` describe."""
+    return {"kind": judge} | {name: value for name, value in (("url", url), ("model", model)) if value}
+
+
+def score_transcripts(transcripts: dict[str, Transcript], judge: JudgeConfig, skipped: list[str]) -> Scores:
+    """Score with the judge of that configuration."""
     with console.progress("scoring") as (start, advance):
         start(len(transcripts), 0)
         scores = score(transcripts.values(), make_judge(judge), on_question=advance)
@@ -193,6 +205,8 @@ def show(scores: dict[str, Scores], as_json: bool) -> None:
         if others:
             console.out.print(differences_table(first, differences))
         console.out.print(f"scored in {sum(result.wall_time_s for result in scores.values()):.2f} s", highlight=False)
+        for usage in (result.usage for result in scores.values() if result.usage):
+            console.out.print(console.usage_line(usage), highlight=False)
     for result in scores.values():
         console.report_skipped(result.skipped)
     unscored = [question_id for result in scores.values() for question_id in result.unscored]

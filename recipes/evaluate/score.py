@@ -1,8 +1,8 @@
 """Scores of a set of transcripts: what `proactive score` and `proactive eval` print and write."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from proactive_env.recipes.evaluate.bootstrap import ratio_interval
@@ -15,7 +15,8 @@ from proactive_env.recipes.evaluate.proactivevideoqa import (
     pool_subset,
     score_question,
 )
-from proactive_env.rewards.judge import Judge, JudgeUnavailable
+from proactive_env.rewards.judge import AsyncJudge, Judge, JudgeUnavailable, Usage
+from proactive_env.rewards.judge_pool import JudgePool
 from proactive_env.turn import Transcript
 
 
@@ -31,6 +32,8 @@ class Scores:
     skipped: list[str] = field(default_factory=list)
     """What is wrong with the rows and videos that were left out."""
     wall_time_s: float = 0.0
+    usage: Usage | None = None
+    """What the judge was asked, if it is one that counts."""
 
     def as_dict(self) -> dict[str, Any]:
         """What `--json` prints and `scores.json` holds."""
@@ -40,10 +43,11 @@ class Scores:
             "unscored": self.unscored,
             "skipped": self.skipped,
             "wall_time_s": self.wall_time_s,
+            **({"judge_usage": asdict(self.usage)} if self.usage else {}),
         }
 
 
-def score(transcripts: Iterable[Transcript], judge: Judge, *, on_question: Callable[[], None]) -> Scores:
+def score(transcripts: Collection[Transcript], judge: Judge, *, on_question: Callable[[], None]) -> Scores:
     """Score transcripts by ProactiveVideoQA's rules.
 
     Args:
@@ -53,13 +57,19 @@ def score(transcripts: Iterable[Transcript], judge: Judge, *, on_question: Calla
     """
     started = time.perf_counter()
     scores = Scores(judge={**judge.describe(), "levels": LEVELS})
+    pool = judge if isinstance(judge, JudgePool) else JudgePool(judge)
+    if isinstance(pool.judge, AsyncJudge):
+        with pool.asking_ahead():
+            for transcript in transcripts:
+                score_question(transcript, pool)
     for transcript in transcripts:
         try:
-            scores.questions.append(score_question(transcript, judge))
+            scores.questions.append(score_question(transcript, pool))
         except JudgeUnavailable:
             scores.unscored.append(transcript.episode.question_id)
         on_question()
     scores.wall_time_s = time.perf_counter() - started
+    scores.usage = pool.judge.usage if isinstance(pool.judge, AsyncJudge) else None
     return scores
 
 

@@ -40,7 +40,7 @@ def show(
     out.write_text(render(page), encoding="utf-8")
     console.report_skipped(skipped)
     console.out.print(str(out), soft_wrap=True)
-    unscored = sum(len(run["unscored"]) for run in page["runs"])
+    unscored = sum(run["unscored"] for run in page["runs"])
     if unscored:
         console.problem(f"{unscored} dialogues are unscored: the judge gave no answer; run the command again")
         raise typer.Exit(1)
@@ -71,7 +71,7 @@ def load_runs(
         if name in played:
             raise InputError(f"the run {folder} is given twice")
         played[name] = run.transcripts(list(found.values()))
-        episodes = {**found, **episodes} if len(found) > len(episodes) else {**episodes, **found}
+        episodes |= found
     return list(episodes.values()), played, list(dict.fromkeys(skipped))
 
 

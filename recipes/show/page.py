@@ -55,22 +55,26 @@ def collect(
         judge: Is asked each question once.
         on_question: Called after each question of the page.
     """
-    judge = JudgePool(judge)
-    scores = {name: score(played.values(), judge, on_question=lambda: None) for name, played in runs.items()}
+    pool = JudgePool(judge)
+    scores = {name: score(played.values(), pool, on_question=lambda: None) for name, played in runs.items()}
     scored = {name: {one.question_id: one for one in result.questions} for name, result in scores.items()}
     questions = []
     for episode in episodes:
-        ids = episode.question_id
-        if any(ids in played for played in runs.values()):
-            dialogues = [(runs[name].get(ids), scored[name].get(ids)) for name in runs]
-            questions.append(_question(episode, dialogues, judge))
+        key = episode.question_id
+        if any(key in played for played in runs.values()):
+            dialogues = [(runs[name].get(key), scored[name].get(key)) for name in runs]
+            questions.append(_question(episode, dialogues, pool))
             on_question()
-    results = [{"name": name, **result.as_dict()} for name, result in scores.items()]
+    results = {name: result.as_dict() for name, result in scores.items()}
     return {
-        "judge": {**judge.describe(), "levels": LEVELS},
+        "judge": _judge_line(judge.describe()),
+        "levels": LEVELS,
         "omega": OMEGA,
         "weights": WEIGHTS,
-        "runs": [{key: result[key] for key in ("name", "subsets", "unscored")} for result in results],
+        "runs": [
+            {"name": name, "subsets": result["subsets"], "unscored": len(result["unscored"])}
+            for name, result in results.items()
+        ],
         "questions": questions,
     }
 
@@ -90,6 +94,12 @@ def render(data: Mapping[str, Any]) -> str:
     for name, part in parts.items():  # the data last: whatever stands in it is not replaced
         page = page.replace(f"{{{{{name}}}}}", part)
     return page
+
+
+def _judge_line(judge: Mapping[str, str | None]) -> str:
+    known = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in judge.items() if value)
+    warning = "" if judge["kind"] == "chat" else f"; {judge['kind']} judge: not comparable with published results"
+    return f"Judge: {known}, {LEVELS} levels{warning}"
 
 
 def _question(
@@ -120,15 +130,14 @@ def _axis(played: Sequence[Transcript]) -> Timespan:
 
 
 def _dialogue(transcript: Transcript, scored: QuestionScore | None, judge: Judge) -> dict[str, Any]:
-    """One run's part of a question; without an answer of the judge's, only what was said and when."""
-    gold = transcript.episode.gold
+    """One run's part of a question; where the judge gave no answer, only what was said and when."""
     names = dict.fromkeys(name for turn in transcript.turns for name in turn.stats)
-    replies: list[dict[str, Any]] = [
+    replies = [
         {
             "turn": position,
             "time": turn.end,
-            **_text(turn.reply),
-            "out_of_span": not in_some_span(turn.end, gold),
+            **_text(turn.reply or ""),
+            "out_of_span": not in_some_span(turn.end, transcript.episode.gold),
         }
         for position, turn in enumerate(transcript.turns)
         if turn.reply is not None
@@ -137,34 +146,46 @@ def _dialogue(transcript: Transcript, scored: QuestionScore | None, judge: Judge
         "turns": [(turn.start, turn.end) for turn in transcript.turns],
         "stats": {name: [turn.stats.get(name) for turn in transcript.turns] for name in names},
         "replies": replies,
+        "judged": None,
     }
     if scored is None:
-        return {**dialogue, "pauc": None, "spans": None, "terms": None}
+        return dialogue
     try:
-        counted = [points(transcript.replies, reply, judge) for reply in gold]
-        flags = repeated(transcript, judge.repeats)
-        terms = terms_per_turn(transcript, judge)
+        return {**dialogue, "judged": _judged(transcript, scored, judge)}
     except JudgeUnavailable:
-        return {**dialogue, "pauc": None, "spans": None, "terms": None}
-    for reply, flag in zip(replies, flags, strict=True):
-        inside = [index for index, one in enumerate(gold) if one.reply_span.contains(reply["time"])]
-        reply["repeated"] = flag
-        reply["levels"] = [{"span": index, "level": dict(counted[index]).get(reply["time"])} for index in inside]
-    spans = [
-        {
-            "pauc": 100 * span.pauc[OMEGAS.index(OMEGA)],
-            "covered": span.covered,
-            "delay_s": span.delay_s,
-            "steps": _steps(reply.reply_span, reached, 0.0),
-            "counted_steps": _steps(reply.reply_span, reached, OMEGA),
-        }
-        for reply, span, reached in zip(gold, scored.spans, counted, strict=True)
-    ]
+        return dialogue
+
+
+def _judged(transcript: Transcript, scored: QuestionScore, judge: Judge) -> dict[str, Any]:
+    """Scores and rewards; `levels` holds for each reply the level in each span around it, None where it counts for none.
+
+    Raises:
+        JudgeUnavailable: the judge gave no answer.
+    """
+    gold = transcript.episode.gold
+    reached = [points(transcript.replies, reply, judge) for reply in gold]
     return {
-        **dialogue,
-        "pauc": pauc_sum(scored, OMEGA) / len(spans) if spans else None,
-        "spans": spans,
-        "terms": terms,
+        "pauc": pauc_sum(scored, OMEGA) / len(gold) if gold else None,
+        "spans": [
+            {
+                "pauc": 100 * span.pauc[OMEGAS.index(OMEGA)],
+                "delay_s": span.delay_s,
+                "covered": span.covered,
+                "steps": _steps(reply.reply_span, levels, 0.0),
+                "counted_steps": _steps(reply.reply_span, levels, OMEGA),
+            }
+            for reply, span, levels in zip(gold, scored.spans, reached, strict=True)
+        ],
+        "levels": [
+            {
+                index: dict(reached[index]).get(turn.end)
+                for index, reply in enumerate(gold)
+                if reply.reply_span.contains(turn.end)
+            }
+            for turn in transcript.replies
+        ],
+        "repeated": repeated(transcript, judge.repeats),
+        "terms": terms_per_turn(transcript, judge),
     }
 
 
@@ -199,8 +220,7 @@ def _jpeg(frame: NDArray[np.uint8]) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
 
 
-def _text(text: str | None) -> dict[str, Any]:
-    text = text or ""
+def _text(text: str) -> dict[str, Any]:
     return {"text": text[:MAX_CHARACTERS], "cut_characters": max(0, len(text) - MAX_CHARACTERS)}
 
 

@@ -1,0 +1,130 @@
+"""The commands `judge check` and `judge compare`: try a judge before you trust it."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from proactive_env.errors import InputError
+from proactive_env.recipes import console
+from proactive_env.recipes.evaluate.commands import AsJson, JudgeModel, JudgeName, JudgeUrl, judge_config
+from proactive_env.recipes.evaluate.proactivevideoqa import LEVELS
+from proactive_env.recipes.evaluate.run import Run
+from proactive_env.recipes.evaluate.score import score
+from proactive_env.rewards.judge import AsyncJudge, make_judge
+from proactive_env.rewards.judge_pool import JudgePool
+
+Answers = Mapping[Any, int | bool | None]
+
+app = typer.Typer(no_args_is_help=True, help="Try a judge, and hold two judges against each other.")
+
+
+@app.command()
+def check(
+    judge: JudgeName = "chat",
+    judge_url: JudgeUrl = None,
+    judge_model: JudgeModel = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask one question of each kind, and print what came back, how long it took and what it cost."""
+    asked = make_judge(judge_config(judge, judge_url, judge_model))
+    question, gold, now = "What appears?", "A red circle.", time.time()
+    calls: dict[str, Callable[[], int | bool | None]] = {
+        "coverage, 3 levels, half right": lambda: asked.coverage(question, gold, f"A red square, at {now}.", 3),
+        "coverage, 5 levels, all right": lambda: asked.coverage(question, gold, f"A red circle, at {now}.", 5),
+        "repeats, yes": lambda: asked.repeats([f"At {now} a dog barks.", "A cat sleeps."], f"A dog barks at {now}."),
+    }
+    rows: list[dict[str, Any]] = []
+    for name, call in calls.items():
+        began = time.perf_counter()
+        answer = call()
+        rows.append({"question": name, "answer": answer, "seconds": time.perf_counter() - began})
+    if as_json:
+        console.print_json({"judge": asked.describe(), "answers": rows})
+        return
+    table = Table(title=f"{asked.describe()}", title_justify="left")
+    for heading in ("question", "answer (levels from 0)", "seconds"):
+        table.add_column(heading)
+    for row in rows:
+        unusable = "cannot be used" if row["answer"] is None else str(row["answer"])
+        table.add_row(row["question"], unusable, f"{row['seconds']:.2f}")
+    console.out.print(table)
+    if isinstance(asked, AsyncJudge):
+        console.out.print(console.usage_line(asked.usage), highlight=False)
+
+
+@app.command()
+def compare(
+    first: Annotated[
+        str, typer.Argument(help="A judge: lexical, 'chat:MODEL?url=URL', module:Class or file.py:Class.")
+    ],
+    second: Annotated[str, typer.Argument(help="Another.")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs whose replies both of them judge.")],
+    as_json: AsJson = False,
+) -> None:
+    """Let two judges score the same replies: how often they agree, beyond chance (Cohen's kappa)."""
+    judges = [JudgePool(make_judge(spec)) for spec in (first, second)]
+    transcripts = [
+        transcript
+        for run in map(Run, runs)
+        for transcript in run.transcripts(run.config().load(lambda _: None)).values()
+    ]
+    with console.progress("judging") as (start, advance):
+        start(len(judges) * len(transcripts), 0)
+        for judge in judges:
+            unscored = score(transcripts, judge, on_question=advance).unscored
+            if unscored:
+                raise InputError(f"{judge.describe()} gave no answer for {unscored[0]!r}; run the command again")
+    one, two = judges
+    tables = {
+        "coverage": agreement(one.levels, two.levels, categories=range(LEVELS)),
+        "repeats": agreement(one.flags, two.flags, categories=(False, True)),
+    }
+    if as_json:
+        console.print_json({"judges": [judge.describe() for judge in judges], **tables})
+        return
+    for name, table in tables.items():
+        console.out.print(_confusion_table(name, table))
+    console.out.print(f"rows: {first}; columns: {second}", highlight=False)
+
+
+def agreement(one: Answers, two: Answers, categories: Sequence[int]) -> dict[str, Any]:
+    """How far two judges agree on the questions that both answered.
+
+    Returns:
+        `questions`; `unusable`, those that one of them could not answer; `agreement` in percent; `kappa`, Cohen's (None
+        where both always say the same one thing); `categories`; `confusion`, counts with `one` in rows.
+    """
+    pairs = [(one[key], two[key]) for key in one if key in two]
+    usable = [(categories.index(a), categories.index(b)) for a, b in pairs if a is not None and b is not None]
+    confusion = np.zeros((len(categories), len(categories)), dtype=int)
+    for a, b in usable:
+        confusion[a, b] += 1
+    count = len(usable)
+    observed = np.trace(confusion) / count if count else None
+    expected = float(confusion.sum(axis=0) @ confusion.sum(axis=1)) / count**2 if count else 1.0
+    return {
+        "questions": count,
+        "unusable": len(pairs) - count,
+        "agreement": None if observed is None else float(100 * observed),
+        "kappa": float((observed - expected) / (1 - expected)) if observed is not None and expected < 1 else None,
+        "categories": list(categories),
+        "confusion": confusion.tolist(),
+    }
+
+
+def _confusion_table(name: str, row: dict[str, Any]) -> Table:
+    kappa = "-" if row["kappa"] is None else f"{row['kappa']:.2f}"
+    share = "-" if row["agreement"] is None else f"{row['agreement']:.1f} %"
+    title = f"{name}: {row['questions']} questions, agreement {share}, Cohen's kappa {kappa}"
+    table = Table(title=title, title_justify="left", caption=f"{row['unusable']} without a usable answer")
+    table.add_column("")
+    for category in row["categories"]:
+        table.add_column(str(category), justify="right")
+    for category, counts in zip(row["categories"], row["confusion"], strict=True):
+        table.add_row(str(category), *map(str, counts))
+    return table

@@ -1,0 +1,100 @@
+"""A real HTTP server that speaks the chat-completions protocol, answers by a rule, and misbehaves on request."""
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class ChatServer(ThreadingHTTPServer):
+    """`answer(fields)` gets the user message's lines by label, and the system message; each fault spoils one request."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, answer, delay=0.0):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answer, self.delay = answer, delay
+        self.faults, self.asked, self.keys = [], [], set()
+        self.now = self.most = 0
+        self.lock = threading.Lock()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def handle_error(self, request, client_address):
+        """A client that gave up is part of the tests."""
+
+
+@contextmanager
+def chat_server(answer, **options):
+    server = ChatServer(answer, **options)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def fields(content):
+    return dict(line.split(": ", 1) if ": " in line else (line.rstrip(":"), "") for line in content.split("\n"))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        server, content = self.server, body["messages"][-1]["content"]
+        with server.lock:
+            server.asked.append(content)
+            server.keys.add(self.headers["Authorization"])
+            server.now += 1
+            server.most = max(server.most, server.now)
+            fault = server.faults.pop(0) if server.faults else None
+        time.sleep(server.delay)
+        try:
+            self.reply(fault, body, content)
+        finally:
+            with server.lock:
+                server.now -= 1
+
+    def reply(self, fault, body, content):
+        match fault:
+            case "hang":
+                time.sleep(2)
+                self.close_connection = True
+            case "drop":
+                self.close_connection = True
+            case "broken json":
+                self.send(200, b'{"choices": [{"mess')
+            case "no choices":
+                self.send(200, b'{"choices": []}')
+            case int():
+                self.send(fault, b'{"error": {"message": "no"}}', {"Retry-After": "0.1"} if fault == 429 else {})
+            case _:
+                text = (
+                    self.server.answer({"system": body["messages"][0]["content"]} | fields(content))
+                    if fault is None
+                    else fault
+                )
+                message = {"role": "assistant", "content": text}
+                usage = {"prompt_tokens": 100, "completion_tokens": 2, "total_tokens": 102}
+                choice = {"index": 0, "finish_reason": "stop", "message": message}
+                head = {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"]}
+                self.send(200, json.dumps(head | {"choices": [choice], "usage": usage}).encode())
+
+    def send(self, status, content, headers=None):
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args):
+        """Quiet."""
