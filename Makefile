@@ -12,7 +12,7 @@ setup: .venv/installed
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet uv
-	VIRTUAL_ENV=.venv .venv/bin/uv pip install --quiet --editable ".[openai,plot]" --group dev
+	VIRTUAL_ENV=.venv .venv/bin/uv pip install --quiet --editable ".[hub,openai,plot]" --group dev
 	touch $@
 
 demo: setup

@@ -1,6 +1,7 @@
 """Agents times episodes gives transcripts: many episodes at once, `env.step` in threads, so that no engine waits."""
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,7 +19,7 @@ def rollout(
     *,
     environment: Mapping[str, Any],
     on_transcript: Callable[[Transcript], None],
-    on_bad_video: Callable[[str, VideoError], None] | None = None,
+    on_bad_video: Callable[[str, VideoError], None],
     concurrency: int = 8,
 ) -> None:
     """Play every episode once.
@@ -28,12 +29,11 @@ def rollout(
         episodes: What is played.
         environment: Arguments of `ProactiveVideoEnv`.
         on_transcript: Called with each transcript, in order of completion.
-        on_bad_video: Called with the question id and the error of a video that cannot be played, which is then left
-            out; None: the error ends the rollout.
+        on_bad_video: Called with the question id and the error of a video that cannot be played. What it raises ends
+            the rollout; else the episode is left out.
         concurrency: How many episodes are played at once.
 
     Raises:
-        VideoError: a video cannot be played.
         Exception: what the agent raises, with a note that names the episode.
     """
 
@@ -43,8 +43,6 @@ def rollout(
             try:
                 on_transcript(await play(agent, env, episode.question_id))
             except VideoError as error:
-                if on_bad_video is None:
-                    raise
                 on_bad_video(episode.question_id, error)
             except Exception as error:
                 error.add_note(f"while playing question_id {episode.question_id!r}")
@@ -58,14 +56,14 @@ def rollout(
 
 
 async def play(agent: Agent, env: ProactiveVideoEnv, question_id: str) -> Transcript:
-    """Play one episode; each turn of the transcript carries the agent's stats."""
+    """Play one episode; each turn of the transcript carries the agent's stats, those that are finite numbers."""
     observation, info = await asyncio.to_thread(env.reset, options={"question_id": question_id})
     conversation = agent.open(info["history"], info["plan"])
     stats = []
     terminated = False
     while not terminated:
         reply = await conversation.respond(observation)
-        stats.append(dict(reply.stats))
+        stats.append({name: float(value) for name, value in reply.stats.items() if math.isfinite(value)})
         observation, _, terminated, _, _ = await asyncio.to_thread(env.step, reply.text)
     transcript = env.transcript
     turns = zip(transcript.turns, stats, strict=True)

@@ -78,8 +78,8 @@ class Random(ScriptedAgent):
     """
 
     def __init__(self, p: float = 0.2, seed: int = 0) -> None:
-        if not 0 <= p <= 1:
-            raise InputError(f"expected a probability p in 0..1, found {p}")
+        if not (isinstance(p, int | float) and 0 <= p <= 1 and isinstance(seed, int) and seed >= 0):
+            raise InputError(f"expected a probability p in 0..1 and a seed >= 0, found p={p!r} and seed={seed!r}")
         self.p = p
         self.seed = seed
 

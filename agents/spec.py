@@ -19,7 +19,7 @@ def load(spec: str) -> Agent:
 
     Args:
         spec: `kind`, `kind:model`, `module:Class` or `file.py:Class`, with `?option=value&...` for its arguments;
-            values are read as YAML scalars.
+            values are read as JSON where they are JSON, else as text.
 
     Raises:
         InputError: an unknown kind or option.
@@ -31,13 +31,13 @@ def load(spec: str) -> Agent:
     parsed = Spec.parse(spec)
     if parsed.kind in KINDS:
         cls, arguments = load_class(KINDS[parsed.kind]), [parsed.argument] if parsed.argument else []
-    elif parsed.argument and ("." in parsed.kind or "/" in parsed.kind):
+    elif parsed.argument:
         cls, arguments = load_class(parsed.head), []
     else:
         raise InputError(
             f"there is no agent {parsed.kind!r}{did_you_mean(parsed.kind, tuple(KINDS))}, or 'module:Class'"
         )
-    agent = construct(cls, spec, *arguments, **parsed.options)
-    if not isinstance(agent, Agent):
+    if not issubclass(cls, Agent):
         raise InputError(f"agent {spec!r}: expected a subclass of Agent, found {cls.__name__}")
+    agent: Agent = construct(cls, spec, *arguments, **parsed.options)
     return agent

@@ -14,7 +14,7 @@ from proactive_env.turn import Transcript, Turn
 class TranscriptLog:
     """An append-only file of transcripts.
 
-    Opening it for appending cuts off a last line that a killed process left torn.
+    A last line that a killed process left torn is not read; cut it off before appending.
 
     Args:
         file: The file; made when the first transcript comes.
@@ -65,13 +65,13 @@ class TranscriptLog:
     def _rows(self) -> list[tuple[int, dict[str, Any]]]:
         if not self.file.exists():
             return []
+        *whole, _torn = self.file.read_bytes().split(b"\n")
         rows = []
-        for number, line in enumerate(self.file.read_text(encoding="utf-8").split("\n"), start=1):
-            if line:
-                try:
-                    row = json.loads(line)
-                    row["question_id"]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise InputError(f"{self.file}, line {number}: expected a transcript; {error!r}") from error
-                rows.append((number, row))
+        for number, line in enumerate(whole, start=1):
+            try:
+                row = json.loads(line)
+                row["question_id"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(f"{self.file}, line {number}: expected a transcript; {error!r}") from error
+            rows.append((number, row))
         return rows

@@ -38,9 +38,9 @@ class Clock:
         assert episode.duration is not None
         ends = [episode.play.end] if episode.play else [gold.reply_span.end for gold in episode.gold]
         last = episode.duration if full_video or not ends else min(episode.duration, max(ends))
-        count = min(math.floor(episode.duration / frame_interval), math.ceil(last / frame_interval))
+        count = min(math.floor(_exact(episode.duration / frame_interval)), math.ceil(_exact(last / frame_interval)))
         start = episode.play.start if episode.play else 0.0
-        first = math.floor(start / (frame_interval * frames_per_turn)) * frames_per_turn
+        first = math.floor(_exact(start / (frame_interval * frames_per_turn))) * frames_per_turn
         return cls(frame_interval, frames_per_turn, first, max(first + 1, count))
 
     @property
@@ -62,10 +62,15 @@ class Clock:
         return tuple(self._turn(episode, index) for index in range(self.turn_count))
 
     def _turn(self, episode: Episode, index: int) -> Turn:
-        start, end = (frame * self.frame_interval for frame in self.frames(index))
+        start, end = (_exact(frame * self.frame_interval) for frame in self.frames(index))
         since = -math.inf if index == 0 else start
         texts = [turn.text for turn in episode.user_turns if since <= turn.time < end]
         return Turn(index=index, start=start, end=end, user_text="\n".join(texts))
+
+
+def _exact(number: float) -> float:
+    """Without the noise of floats: three tenths of a second are 0.3, not 0.30000000000000004."""
+    return round(number, 9)
 
 
 def plan(episode: Episode, turns: tuple[Turn, ...], window: tuple[float, float] | None = None) -> Transcript:

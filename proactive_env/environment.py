@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, cast
 
 import gymnasium as gym
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from proactive_env import datasets
 from proactive_env.clock import Clock, plan
+from proactive_env.datasets.catalog import root_of
 from proactive_env.episode import Episode
 from proactive_env.errors import InputError
 from proactive_env.frame_cache import FrameCache
@@ -20,7 +20,7 @@ from proactive_env.plugin import did_you_mean, portable
 from proactive_env.rendering import dialogue, picture
 from proactive_env.spaces import Frames, FreeText
 from proactive_env.turn import NO_REPLY, Transcript, Turn, spoken
-from proactive_env.video import MAX_PIXELS, VideoError, probe_duration
+from proactive_env.video import MAX_PIXELS, SIZE_MULTIPLE, VideoError, probe_duration
 
 _LONGEST_VIDEO_S = 1e6
 _OPTIONS = ("question_id", "start", "end")
@@ -95,10 +95,12 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
         max_pixels: int = MAX_PIXELS,
         render_mode: str | None = None,
     ) -> None:
-        data = data and str(Path(data).expanduser().resolve())
+        data = root_of(dataset, data) if isinstance(dataset, str) else data
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         if not frame_interval > 0:
             raise InputError(f"expected frame_interval > 0 seconds, found {frame_interval}")
+        if max_pixels < SIZE_MULTIPLE**2:
+            raise InputError(f"expected max_pixels >= {SIZE_MULTIPLE**2}, found {max_pixels}")
         if frames_per_turn is not None and frames_per_turn < 1:
             raise InputError(f"expected frames_per_turn >= 1, found {frames_per_turn}")
         if render_mode not in (None, *self.metadata["render_modes"]):
@@ -122,6 +124,8 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
         self.max_pixels = max_pixels
         self.render_mode = render_mode
         self._index = {episode.question_id: index for index, episode in enumerate(self.episodes)}
+        if not 0 < len(self._index) == len(self.episodes):
+            raise InputError("expected at least one episode, each with a question_id of its own")
         self._plan: Transcript | None = None
         self._done: list[Turn] = []
 
@@ -197,11 +201,10 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
 
     def render(self) -> Any:
         """`rgb_array`: the current frames with question, time and latest replies; `ansi`: the dialogue so far."""
+        plan = self._planned()
         if self.render_mode == "rgb_array":
-            return picture(self._shown["frames"], self._planned(), self._done)
-        if self.render_mode == "ansi":
-            return dialogue(self._planned(), self._done)
-        return None
+            return picture(self._shown["frames"], plan, self._done)
+        return dialogue(plan, self._done) if self.render_mode == "ansi" else None
 
     @property
     def spec(self) -> EnvSpec | None:
@@ -211,8 +214,8 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
     @spec.setter
     def spec(self, spec: EnvSpec | None) -> None:
         if spec is not None:
-            data = {"data": self._arguments["data"]} if "data" in spec.kwargs else {}
-            spec = dataclasses.replace(spec, kwargs=portable(spec.kwargs) | data)
+            data = self._arguments["data"]
+            spec = dataclasses.replace(spec, kwargs=portable(spec.kwargs) | ({"data": data} if data else {}))
         self._spec = spec
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -138,7 +138,8 @@ def _key(path: Path, *sampling: float | None) -> str:
 def _load(file: Path) -> NDArray[np.uint8] | None:
     """Map a cached file and mark it as read now; None if it is missing or damaged."""
     try:
-        os.utime(file)
+        with suppress(PermissionError):  # what somebody else cached can still be read
+            os.utime(file)
         return _map(file)
     except FileNotFoundError:
         return None

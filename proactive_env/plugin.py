@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -16,8 +17,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
-
-import yaml
 
 from proactive_env.errors import InputError
 
@@ -28,13 +27,14 @@ def load_class(path: str) -> type[Any]:
     """The class that `path` names.
 
     Raises:
-        InputError: `path` is not of the form `module:Class` or `file.py:Class`, or there is no such file or class.
-        ImportError: the module, or something that it imports, does not load.
+        InputError: `path` is not of the form `module:Class` or `file.py:Class`, or there is no such file, module or
+            class.
+        Exception: what the module raises while it is imported.
     """
     file, separator, name = path.rpartition(":")
     if not separator or not file or not name:
         raise InputError(f"expected 'package.module:Class' or 'file.py:Class', found {path!r}")
-    module = _load_file(Path(file).resolve()) if file.endswith(".py") else importlib.import_module(file)
+    module = _load_file(Path(file).resolve()) if file.endswith(".py") else _import(file, path)
     found = getattr(module, name, None)
     if not isinstance(found, type):
         classes = [key for key, value in vars(module).items() if isinstance(value, type)]
@@ -58,15 +58,22 @@ class Spec:
     argument: str
     """What stands after it."""
     options: dict[str, Any]
-    """Values are read as YAML scalars."""
+    """Values are read as JSON where they are JSON, else as text."""
 
     @classmethod
     def parse(cls, spec: str) -> "Spec":
         """Take a spec apart."""
         head, _, query = spec.partition("?")
         kind, _, argument = head.partition(":")
-        options = {name: yaml.safe_load(value) for name, value in parse_qsl(query, keep_blank_values=True)}
+        options = {name: _scalar(value) for name, value in parse_qsl(query, keep_blank_values=True)}
         return cls(head, kind, argument, options)
+
+
+def _scalar(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def construct(cls: Callable[..., Any], spec: str, *arguments: Any, **options: Any) -> Any:
@@ -106,6 +113,15 @@ def did_you_mean(word: str, known: list[str] | tuple[str, ...]) -> str:
     close = get_close_matches(word, known, n=1)
     suggestion = f"; did you mean {close[0]!r}?" if close else ""
     return f"{suggestion or ';'} known: {', '.join(sorted(known))}" if len(known) <= 20 else suggestion
+
+
+def _import(module: str, path: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and (module == error.name or module.startswith(f"{error.name}.")):
+            raise InputError(f"{path!r}: there is no module {error.name!r}") from error
+        raise
 
 
 def _load_file(file: Path) -> Any:

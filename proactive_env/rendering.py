@@ -18,7 +18,7 @@ _LONGEST_TEXT = 300
 
 
 def picture(frames: NDArray[np.uint8], plan: Transcript, turns: Sequence[Turn]) -> NDArray[np.uint8]:
-    """The frames side by side above the time, the newest text of the user's and the latest replies.
+    """The frames side by side above the time, the user's first and newest text, and the latest replies.
 
     Args:
         frames: (n, height, width, 3) RGB with n >= 1.
@@ -38,11 +38,11 @@ def picture(frames: NDArray[np.uint8], plan: Transcript, turns: Sequence[Turn]) 
     font = ImageFont.load_default(_FONT_PX)
     shown = plan.turns[: len(turns) + 1]
     time = shown[-1].end if len(turns) < len(plan.turns) else turns[-1].end
-    asked = [(turn.end, text) for turn in (*plan.history, *shown) if (text := turn.user_text)][-1:]
+    asked = [line for turn in (*plan.history, *shown) for line in turn.user_text.splitlines()]
     replied = [(turn.end, turn.reply) for turn in (*plan.history, *turns) if turn.reply is not None][-3:]
     columns = int((strip.width - 2 * _MARGIN_PX) / draw.textlength("x", font))
     lines = [f"{time:.1f} s"]
-    lines += _lines(((f"User: {text}") for _, text in asked), columns)[: _LINES - 4]
+    lines += _lines((f"User: {text}" for text in (*asked[:1], *asked[1:][-1:])), columns)[: _LINES - 4]
     lines += _lines((f"{end:.1f} s: {reply}" for end, reply in replied), columns)[-(_LINES - len(lines)) :]
     for number, line in enumerate(lines):
         draw.text((_MARGIN_PX, strip.height + _MARGIN_PX + number * _LINE_PX), line, fill="black", font=font)

@@ -12,13 +12,13 @@ NO_REPLY = "NO REPLY"
 
 
 def spoken(action: str) -> str | None:
-    """The reply inside an action: stripped text, or None for silence (`NO REPLY` or nothing).
+    """The reply inside an action: stripped text, valid Unicode, or None for silence (`NO REPLY` or nothing).
 
     Example:
         >>> spoken(" A donkey. "), spoken("NO REPLY"), spoken("  ")
         ('A donkey.', None, None)
     """
-    text = action.strip()
+    text = action.strip().encode(errors="replace").decode()
     return None if text in ("", NO_REPLY) else text
 
 

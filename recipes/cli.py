@@ -9,9 +9,12 @@ from rich.table import Table
 
 from proactive_env.errors import InputError
 from proactive_env.recipes import console, judge
+from proactive_env.recipes.data.fetch import fetch
+from proactive_env.recipes.doctor import doctor
 from proactive_env.recipes.evaluate import commands
 from proactive_env.recipes.evaluate.run import RolloutConfig, Run
 from proactive_env.recipes.evaluate.tables import scores_table
+from proactive_env.rewards.judge import JudgeUnavailable, LexicalJudge
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,7 +24,12 @@ app = typer.Typer(
 app.command()(commands.rollout)
 app.command(name="eval")(commands.evaluate)
 app.command(name="score")(commands.score_runs)
+app.command()(doctor)
 app.add_typer(judge.app, name="judge")
+data = typer.Typer(no_args_is_help=True, help="Fetch the data that other commands play.")
+data.callback()(lambda: None)  # keeps `fetch` a subcommand while it is alone
+data.command()(fetch)
+app.add_typer(data, name="data")
 
 
 @app.command()
@@ -60,11 +68,11 @@ def demo(
     scores = {}
     for agent in AGENTS:
         config = RolloutConfig(benchmark="tinyworld", size=size, agent=agent)
-        run, _ = commands.play(config, out / agent.partition("?")[0], concurrency=8)
-        scores[agent] = commands.score_transcripts(run.transcripts(config.load(lambda _: None)), "lexical", [])
+        run, _ = commands.play(config, out / f"{agent.partition('?')[0]}-{size}", concurrency=8, skip_bad=False)
+        scores[agent] = commands.score_transcripts(run.transcripts(config.load()), LexicalJudge(), [])
         commands.write(scores[agent], run.folder)
     console.out.print(scores_table({agent: result.as_dict() for agent, result in scores.items()}))
-    picture = draw_dialogue(Run(out / "random"), out / "dialogue.png")
+    picture = draw_dialogue(Run(out / f"random-{size}"), out / "dialogue.png")
     console.out.print(f"One dialogue of `random`, with its PAUC curve: {picture}", soft_wrap=True)
     console.out.print(
         "Next: proactive eval --agent oracle --benchmark proactivevideoqa --data path/to/ProactiveVideoQA"
@@ -75,7 +83,7 @@ def main() -> None:
     """Run the command line; errors that are the user's to mend print without a traceback."""
     try:
         app()
-    except InputError as error:
+    except (InputError, JudgeUnavailable, OSError) as error:
         console.problem("\n".join([f"Error: {error}", *getattr(error, "__notes__", [])]))
         sys.exit(1)
 

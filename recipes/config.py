@@ -16,15 +16,20 @@ _VERSIONS_OF = ("proactive-env", "gymnasium", "numpy", "av")
 Config = TypeVar("Config", bound=BaseModel)
 
 
-def record(folder: Path, config: BaseModel) -> None:
-    """Write `config` and the versions at work into a run's folder, or check that they continue the run that is there.
+def record(folder: Path, config: BaseModel, *, begun: bool) -> None:
+    """Write `config` and the versions at work into a run's folder, or check that they continue what was begun there.
+
+    Args:
+        folder: The run's folder; made if it is not there.
+        config: The run's config.
+        begun: Whether the folder holds results, which the config must fit.
 
     Raises:
         InputError: the folder holds a run with another config; the message names what changed.
     """
     file = folder / RECORD
     wanted = config.model_dump(mode="json")
-    if file.exists():
+    if begun:
         found = _read(file)["config"]
         changed = [key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key)]
         if changed:
@@ -36,7 +41,9 @@ def record(folder: Path, config: BaseModel) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     versions = {"python": platform.python_version()} | {name: version(name) for name in _VERSIONS_OF}
-    file.write_text(yaml.safe_dump({"config": wanted, "versions": versions}, sort_keys=False))
+    partial = file.with_suffix(".partial")
+    partial.write_text(yaml.safe_dump({"config": wanted, "versions": versions}, sort_keys=False))
+    partial.replace(file)
 
 
 def read_record(folder: Path, model: type[Config]) -> Config:

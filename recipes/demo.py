@@ -11,6 +11,6 @@ AGENTS = ("silent", "random?p=0.3", "late", "oracle", "chatter")
 
 def draw_dialogue(run: Run, file: Path) -> Path:
     """Draw the run's liveliest dialogue: the one with most replies, the first of those."""
-    transcripts = run.transcripts(run.config().load(lambda _: None)).values()
+    transcripts = run.transcripts(run.config().load()).values()
     draw(max(transcripts, key=lambda transcript: len(transcript.replies)), LexicalJudge(), file)
     return file

@@ -32,6 +32,7 @@ from proactive_env.datasets.catalog import PROACTIVEVIDEOQA_ROOT
 from proactive_env.datasets.rows import DatasetError
 from proactive_env.frame_cache import cache_folder
 from proactive_env.recipes import console
+from proactive_env.rewards import judge
 
 Facts = dict[str, Any]
 
@@ -49,15 +50,8 @@ _MODULES = (
     "huggingface_hub",
     "matplotlib",
 )
-_AGENTS_NEED = {
-    "transformers": ("torch", "transformers"),
-    "duet": ("torch", "transformers"),
-    "vllm": ("vllm",),
-    "openai": ("openai",),
-}
-"""The modules that a kind of agent imports beyond the core's; other kinds need none."""
-
-_JUDGES_NEED: dict[str, tuple[str, ...]] = {"lexical": ()}
+_NEEDS = {"chat": ("openai",)}
+"""The modules that a kind of agent or judge imports beyond the core's; other kinds need none."""
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False) -> None:
@@ -105,8 +99,8 @@ def collect() -> Facts:
         "cache": cache,
         "video": {"libx264_encoding_problem": encoding, "h264_decoding_problem": decoding},
         "proactivevideoqa": _proactivevideoqa(),
-        "agents": {kind: _absent(_AGENTS_NEED.get(kind, ())) for kind in agents.KINDS},
-        "judges": {kind: _absent(modules) for kind, modules in _JUDGES_NEED.items()},
+        "agents": {kind: _can_run(kind) for kind in agents.KINDS},
+        "judges": {kind: _can_run(kind) for kind in judge.KINDS},
         "broken": [f"{what}: {problem}" for what, problem in broken.items() if problem],
     }
 
@@ -178,10 +172,9 @@ def _install(extra: str) -> str:
     return f"pip install '{_PROJECT}[{extra}]'"
 
 
-def _absent(modules: tuple[str, ...]) -> Facts:
-    """Which of these modules are not here; all of them must be for `runs`."""
-    absent = [module for module in modules if not find_spec(module)]
-    return {"runs": not absent, "missing": absent}
+def _can_run(kind: str) -> Facts:
+    missing = [module for module in _NEEDS.get(kind, ()) if not find_spec(module)]
+    return {"runs": not missing, "missing": missing}
 
 
 def _cache() -> Facts:

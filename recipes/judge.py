@@ -68,11 +68,7 @@ def compare(
 ) -> None:
     """Let two judges score the same replies: how often they agree, beyond chance (Cohen's kappa)."""
     judges = [JudgePool(make_judge(spec)) for spec in (first, second)]
-    transcripts = [
-        transcript
-        for run in map(Run, runs)
-        for transcript in run.transcripts(run.config().load(lambda _: None)).values()
-    ]
+    transcripts = [transcript for run in map(Run, runs) for transcript in run.transcripts(run.config().load()).values()]
     with console.progress("judging") as (start, advance):
         start(len(judges) * len(transcripts), 0)
         for judge in judges:

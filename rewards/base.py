@@ -4,6 +4,7 @@ The raw credit of a turn is what the score gained by it: score(first k+1 turns) 
 first turn score(first turn). So the credits of an episode add up to its score, whatever the score is.
 """
 
+import dataclasses
 import inspect
 import json
 import math
@@ -13,19 +14,20 @@ from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self, cast
 
 import gymnasium as gym
-from gymnasium.utils import RecordConstructorArgs
+from gymnasium.envs.registration import EnvSpec, WrapperSpec
 
 from proactive_env.environment import Observation, ProactiveVideoEnv
 from proactive_env.errors import InputError
-from proactive_env.plugin import class_path, load_class
+from proactive_env.plugin import class_path, load_class, portable
 from proactive_env.rewards.counts import episode_counts
 from proactive_env.rewards.judge import JudgeUnavailable
 from proactive_env.turn import Transcript
 
 Pay = Literal["end", "turn"]
+Formula = Literal["paper", "code"]
 
 
-class ComponentReward(gym.Wrapper[Observation, str, Observation, str], RecordConstructorArgs, ABC):
+class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
     """Adds `weight` times the credit of `score` to the reward.
 
     Every step carries `info["reward_terms"]` (weighted; their sum is the reward) and `info["reward_scores"]` (raw),
@@ -54,16 +56,16 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], RecordCon
 
     scope: ClassVar[str] = "transcript"
     """What the score looks at, in a few words."""
+    _arguments: dict[str, Any]
 
     def __new__(cls, env: gym.Env[Observation, str], *args: Any, **kwargs: Any) -> Self:
         """Record the arguments, so that the chain can be rebuilt from its spec."""
         reward = super().__new__(cls)
         arguments = _named(cls, env, args) | kwargs
         try:
-            json.dumps(arguments)
+            reward._arguments = portable(json.loads(json.dumps(arguments)))
         except TypeError as error:
             raise TypeError(f"arguments of {cls.__name__} must be plain JSON, found {arguments}") from error
-        RecordConstructorArgs.__init__(reward, **arguments)
         return reward
 
     def __init__(
@@ -133,8 +135,29 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], RecordCon
         episode["terms_per_turn"][self.name] = [self.weight * credit for credit in _credits(self._values)]
         episode["valid"] = episode["valid"] and not math.isnan(value)
 
+    @property  # type: ignore[override]
+    def spec(self) -> EnvSpec | None:
+        """Gymnasium's record of the chain: plain data that any process can make again."""
+        inner = self.env.spec
+        if inner is None:
+            return None
+        arguments = {"reward": class_path(type(self)), "arguments": self._arguments}
+        wrapper = WrapperSpec(type(self).__name__, "proactive_env.rewards.base:rebuild", arguments)
+        return dataclasses.replace(inner, additional_wrappers=(*inner.additional_wrappers, wrapper))
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (class_path(type(self)), self.env, self._saved_kwargs)
+        return rebuild, (self.env, class_path(type(self)), self._arguments)
+
+
+def check_formula(formula: Formula) -> Formula:
+    """`formula`, if it is one.
+
+    Raises:
+        InputError: it is not.
+    """
+    if formula not in ("paper", "code"):
+        raise InputError(f"expected formula='paper' or formula='code', found {formula!r}")
+    return formula
 
 
 def _named(cls: type[ComponentReward], env: gym.Env[Any, Any], args: tuple[Any, ...]) -> dict[str, Any]:
@@ -163,5 +186,6 @@ def _snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def _rebuild(path: str, env: gym.Env[Observation, str], arguments: dict[str, Any]) -> ComponentReward:
-    return cast(ComponentReward, load_class(path)(env, **arguments))
+def rebuild(env: gym.Env[Observation, str], reward: str, arguments: dict[str, Any]) -> ComponentReward:
+    """Wrap `env` again: what pickles and specs of rewards call."""
+    return cast(ComponentReward, load_class(reward)(env, **arguments))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from proactive_env.errors import InputError
 from proactive_env.frame_cache import cache_folder
-from proactive_env.rewards.judge import AsyncJudge, JudgeUnavailable, Usage
+from proactive_env.rewards.judge import AsyncJudge, JudgeUnavailable, Usage, shorten
 from proactive_env.rewards.judge_cache import JudgeCache
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ PROMPTS = Path(__file__).parent / "prompts"
 """The library's prompts: `coverage3.txt`, `coverage5.txt`, `repeats.txt`."""
 ATTEMPTS = 3
 """How often a question is asked until its answer can be read."""
-LONGEST_TEXT = 8000
-"""Characters of a reply that the judge sees."""
 COOL_DOWN_S = 30.0
 """Seconds for which nothing is asked after twice `concurrency` calls in a row have failed with all their retries."""
 
@@ -185,8 +183,7 @@ def _final(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_TEXT else f"{line[:LONGEST_TEXT]} [cut]"
+    return shorten(" ".join(text.split()))
 
 
 def _read_prompt(name: str, folder: str | None) -> str:

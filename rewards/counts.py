@@ -16,9 +16,9 @@ def in_some_span(time: float, gold: Sequence[GoldReply]) -> bool:
 
 def later_in_span(times: Sequence[float], gold: Sequence[GoldReply]) -> list[bool]:
     """For each reply time, ascending: it lies in a span, and is the first reply in none."""
-    inside = [[time for time in times if reply.reply_span.contains(time)] for reply in gold]
-    firsts = {times_inside[0] for times_inside in inside if times_inside}
-    return [in_some_span(time, gold) and time not in firsts for time in times]
+    inside = [[index for index, time in enumerate(times) if reply.reply_span.contains(time)] for reply in gold]
+    firsts = {indices[0] for indices in inside if indices}
+    return [in_some_span(time, gold) and index not in firsts for index, time in enumerate(times)]
 
 
 def is_repeat(reply: str, earlier: Sequence[str], repeats: Repeats) -> bool | None:

@@ -1,11 +1,11 @@
 """How much of what is said comes at a time when there is something to say."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import gymnasium as gym
 
 from proactive_env.environment import Observation
-from proactive_env.rewards.base import ComponentReward
+from proactive_env.rewards.base import ComponentReward, Formula, check_formula
 from proactive_env.rewards.counts import in_some_span
 from proactive_env.turn import Transcript
 
@@ -29,11 +29,11 @@ class InSpanReward(ComponentReward):
         weight: float = 1.0,
         name: str | None = None,
         *,
-        formula: Literal["paper", "code"] = "paper",
+        formula: Formula = "paper",
         **options: Any,
     ) -> None:
         super().__init__(env, weight, name, **options)
-        self.formula = formula
+        self.formula = check_formula(formula)
 
     def score(self, transcript: Transcript) -> float:
         """1 - replies out of span / replies."""

@@ -19,6 +19,10 @@ JudgeConfig = str | Mapping[str, Any]
 class's arguments."""
 
 
+LONGEST_TEXT = 8000
+"""Characters of a text that judges look at."""
+
+
 class JudgeUnavailable(RuntimeError):  # noqa: N818 (a state of the judge's, which passes)
     """The judge gave no answer: it cannot be reached, or still fails after its own retries."""
 
@@ -104,12 +108,14 @@ class LexicalJudge(Judge):
     def coverage(self, question: str, gold: str, prediction: str, levels: int) -> int | None:
         """See `Judge.coverage`."""
         wanted = _content_words(gold)
-        return len(wanted & _content_words(prediction)) * (levels - 1) // len(wanted) if wanted else 0
+        if not wanted:
+            return levels - 1 if prediction.strip() == gold.strip() else 0
+        return len(wanted & _content_words(prediction)) * (levels - 1) // len(wanted)
 
     def repeats(self, earlier: Sequence[str], reply: str) -> bool | None:
         """See `Judge.repeats`."""
         words = _content_words(reply)
-        return any(words <= _content_words(text) for text in earlier)
+        return bool(words) and any(words <= _content_words(text) for text in earlier)
 
     def describe(self) -> dict[str, str | None]:
         """See `Judge.describe`."""
@@ -141,9 +147,9 @@ def make_judge(config: JudgeConfig) -> Judge:
         cls, positional = load_class(spec.head), []
     else:
         raise InputError(f"there is no judge {spec.kind!r}{did_you_mean(spec.kind, tuple(KINDS))}, or 'module:Class'")
-    judge = construct(cls, str(config), *positional, **(spec.options | arguments))
-    if not isinstance(judge, Judge):
+    if not issubclass(cls, Judge):
         raise InputError(f"judge {config!r}: expected a subclass of Judge, found {cls.__name__}")
+    judge: Judge = construct(cls, str(config), *positional, **(spec.options | arguments))
     return judge
 
 
@@ -154,8 +160,14 @@ _FUNCTION_WORDS = frozenset(
 )
 
 
+def shorten(text: str) -> str:
+    """`text`, without its middle if it is longer than `LONGEST_TEXT`: what was said first and last counts most."""
+    half = LONGEST_TEXT // 2
+    return text if len(text) <= LONGEST_TEXT else f"{text[:half]} [...] {text[-half:]}"
+
+
 def _content_words(text: str) -> frozenset[str]:
-    words = [word.removesuffix("'s") for word in re.findall(r"\w+(?:'\w+)?", text.casefold())]
+    words = [word.removesuffix("'s") for word in re.findall(r"\w+(?:'\w+)?", shorten(text).casefold())]
     content = [word for word in words if word not in _FUNCTION_WORDS]
     return frozenset(_singular(word) for word in content or words)
 

@@ -1,13 +1,12 @@
 """`make`: the bare environment plus its rewards. Gymnasium's ids enter here."""
 
-import os
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
 
-from proactive_env.datasets.catalog import PROACTIVEVIDEOQA_ROOT
+from proactive_env.datasets.catalog import PROACTIVEVIDEOQA_ROOT, root_of
 from proactive_env.environment import Observation, ProactiveVideoEnv
 from proactive_env.errors import InputError
 from proactive_env.plugin import did_you_mean, load_class
@@ -69,7 +68,7 @@ def make(
         >>> env.step("NO REPLY")[4]["reward_terms"]
         {'pauc': 0.0}
     """
-    if dataset == "proactivevideoqa" and data is None and not os.environ.get(PROACTIVEVIDEOQA_ROOT):
+    if dataset == "proactivevideoqa" and root_of(dataset, data) is None and environment.get("subset") is None:
         warnings.warn(
             "no data given: playing TinyWorld, the bundled data set. For the real benchmark pass "
             f"data='path/to/ProactiveVideoQA' or set {PROACTIVEVIDEOQA_ROOT}.",

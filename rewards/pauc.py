@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import gymnasium as gym
 
 from proactive_env.environment import Observation
+from proactive_env.errors import InputError
+from proactive_env.rewards.base import Formula, check_formula
 from proactive_env.rewards.judged import JudgedReward
 from proactive_env.turn import Transcript
 
@@ -71,13 +73,15 @@ class PaucReward(JudgedReward):
         weight: float = 1.0,
         name: str | None = None,
         *,
-        formula: Literal["paper", "code"] = "paper",
+        formula: Formula = "paper",
         levels: int = 5,
         omega: float = 0.5,
         **options: Any,
     ) -> None:
         super().__init__(env, weight, name, **options)
-        self.formula = formula
+        self.formula = check_formula(formula)
+        if levels < 2 or not 0 <= omega <= 1:
+            raise InputError(f"expected levels >= 2 and omega in 0..1, found {levels=} and {omega=}")
         self.levels = levels
         self.omega = omega
 

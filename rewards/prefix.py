@@ -1,11 +1,11 @@
 """How few replies begin like an earlier one, which a judge of content may not mind."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import gymnasium as gym
 
 from proactive_env.environment import Observation
-from proactive_env.rewards.base import ComponentReward
+from proactive_env.rewards.base import ComponentReward, Formula, check_formula
 from proactive_env.turn import Transcript
 
 THRESHOLD_CHARACTERS = 50
@@ -30,11 +30,11 @@ class PrefixReward(ComponentReward):
         weight: float = 1.0,
         name: str | None = None,
         *,
-        formula: Literal["paper", "code"] = "paper",
+        formula: Formula = "paper",
         **options: Any,
     ) -> None:
         super().__init__(env, weight, name, **options)
-        self.formula = formula
+        self.formula = check_formula(formula)
 
     def score(self, transcript: Transcript) -> float:
         """1 - replies with a long common prefix / replies."""

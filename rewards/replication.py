@@ -1,10 +1,11 @@
 """How little is said twice."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import gymnasium as gym
 
 from proactive_env.environment import Observation
+from proactive_env.rewards.base import Formula, check_formula
 from proactive_env.rewards.counts import later_in_span, repeated
 from proactive_env.rewards.judged import JudgedReward
 from proactive_env.turn import Transcript
@@ -29,11 +30,11 @@ class ReplicationReward(JudgedReward):
         weight: float = 1.0,
         name: str | None = None,
         *,
-        formula: Literal["paper", "code"] = "paper",
+        formula: Formula = "paper",
         **options: Any,
     ) -> None:
         super().__init__(env, weight, name, **options)
-        self.formula = formula
+        self.formula = check_formula(formula)
 
     def score(self, transcript: Transcript) -> float:
         """1 - repeated / replies."""

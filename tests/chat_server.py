@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class ChatServer(ThreadingHTTPServer):
-    """`answer(fields)` gets the user message's lines by label, and the system message; each fault spoils one request."""
+    """`answer(fields)` gets the message's lines by label, the system message too; each fault spoils one request."""
 
     daemon_threads = True
     request_queue_size = 128

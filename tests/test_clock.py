@@ -1,6 +1,7 @@
 """The design's clock: n frames, turns that decide at b * dt, texts by due time, windows on turn boundaries."""
 
 import math
+from fractions import Fraction
 
 import pytest
 from builders import episode, gold
@@ -11,25 +12,26 @@ from proactive_env.clock import Clock, plan
 from proactive_env.episode import UserTurn
 from proactive_env.errors import InputError
 
-seconds = st.floats(0.5, 500, allow_nan=False)
+milliseconds = st.integers(500, 500_000).map(lambda count: Fraction(count, 1000))
+turns = st.integers(1, 5)
 
 
 def clock(the_episode, dt=1.0, frames_per_turn=2, **options):
     return Clock.of(the_episode, frame_interval=dt, frames_per_turn=frames_per_turn, **options)
 
 
-@given(duration=seconds, end=seconds, dt=st.sampled_from([0.5, 1.0, 2.0, 0.3]), per_turn=st.integers(1, 5))
+@given(duration=milliseconds, end=milliseconds, dt=st.sampled_from(["0.5", "1", "2", "0.3", "0.1"]), per_turn=turns)
 def test_frame_count_is_the_designs_formula(duration, end, dt, per_turn):
-    start = min(end, duration) / 2
-    made = episode(gold(start, end), duration=max(duration, end - 1))
-    made_clock = clock(made, dt, per_turn)
-    bound = math.ceil(min(made.duration, end) / dt)
-    assert made_clock.frame_count == max(1, min(math.floor(made.duration / dt), bound))
-    assert clock(made, dt, per_turn, full_video=True).frame_count == max(1, math.floor(made.duration / dt))
-    turns = made_clock.turns(made)
-    shown = [frame for turn in turns for frame in range(*made_clock.frames(turn.index))]
-    assert shown == list(range(made_clock.frame_count))
-    assert [turn.end for turn in turns] == [made_clock.frames(turn.index)[1] * dt for turn in turns]
+    """In exact arithmetic: three tenths of a second are three steps of a tenth."""
+    duration = max(duration, end - 1)
+    made = episode(gold(float(min(end, duration) / 2), float(end)), duration=float(duration))
+    played = clock(made, float(dt), per_turn)
+    step = Fraction(dt)
+    assert played.frame_count == max(1, min(math.floor(duration / step), math.ceil(min(duration, end) / step)))
+    assert clock(made, float(dt), per_turn, full_video=True).frame_count == max(1, math.floor(duration / step))
+    planned = played.turns(made)
+    assert [frame for turn in planned for frame in range(*played.frames(turn.index))] == list(range(played.frame_count))
+    assert [turn.end for turn in planned] == [float(played.frames(turn.index)[1] * step) for turn in planned]
 
 
 def test_the_stream_stops_where_the_last_gold_span_ends():

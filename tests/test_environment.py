@@ -139,10 +139,25 @@ def test_wrong_use_is_told(grey, tmp_path):
         missing.reset()
 
 
-@pytest.mark.parametrize("arguments", [{"frame_interval": 0}, {"frames_per_turn": 0}, {"render_mode": "human"}])
+@pytest.mark.parametrize(
+    "arguments", [{"frame_interval": 0}, {"frames_per_turn": 0}, {"render_mode": "human"}, {"max_pixels": 100}]
+)
 def test_bad_arguments_are_refused(tinyworld, arguments):
     with pytest.raises(InputError, match="expected.*found"):
         ProactiveVideoEnv(tinyworld, **arguments)
+
+
+def test_episodes_are_needed_and_have_ids_of_their_own(tinyworld):
+    for episodes in ([], [tinyworld[0], tinyworld[0]]):
+        with pytest.raises(InputError, match="a question_id of its own"):
+            ProactiveVideoEnv(episodes)
+
+
+def test_three_tenths_are_three_tenths(tmp_path):
+    """At 0.1 s a frame, the turn at 0.6 s lies inside a span that ends at 0.6 s."""
+    made = episode(gold(0.1, 0.6), duration=2, video=write_video(tmp_path / "v.mp4", seconds=2, rate=10))
+    _, info = ProactiveVideoEnv([made], frame_interval=0.1).reset()
+    assert info["plan"].turns[-1].end == 0.6
 
 
 def test_rendering(grey):
@@ -153,6 +168,8 @@ def test_rendering(grey):
     before = pictures.render()
     pictures.step("Something else.")
     assert before.dtype == np.uint8
+    with pytest.raises(gym.error.ResetNeeded):
+        ProactiveVideoEnv(grey.episodes, render_mode="rgb_array").render()
     assert before.shape == pictures.render().shape
     assert not np.array_equal(before, pictures.render())
     assert "User: What appears?" in texts.render()
@@ -238,6 +255,14 @@ def test_specs_hold_absolute_paths(tmp_path, monkeypatch):
     assert gym.make(spec).reset(seed=0)[1]["question_id"] == "m"
 
 
+def test_the_root_in_the_environment_travels_with_the_spec(real_data, monkeypatch):
+    monkeypatch.setenv("PROACTIVEVIDEOQA_ROOT", str(real_data / "proactivevideoqa"))
+    env = gym.make("ProactiveVideoQA-v0", subset="VAD")
+    monkeypatch.delenv("PROACTIVEVIDEOQA_ROOT")
+    for copy in (gym.make(EnvSpec.from_json(env.spec.to_json())), pickle.loads(pickle.dumps(env))):
+        assert copy.reset(seed=0)[1]["question_id"] == "Explosion016_x264.mp4"
+
+
 def fork_safe_env():
     import proactive_env  # noqa: F401
 
@@ -253,13 +278,15 @@ def test_vector_environments(context):
     assert len(observations["frames"]) == len(makers)
     assert observations["time"].shape == (len(makers),)
     ended = 0
+    resets = np.zeros(len(makers), dtype=bool)
     for _ in range(25):
         observations, rewards, terminated, _, infos = envs.step(["A red circle."] * len(makers))
         assert rewards.shape == (len(makers),)
-        if "reward_terms" in infos:
+        if not all(resets):
             total = sum(infos["reward_terms"][name] for name in ("pauc", "replication", "in_span", "prefix"))
-            played = infos["_reward_terms"]
-            assert np.allclose(rewards[played], total[played])
+            assert infos["_reward_terms"].tolist() == [not reset for reset in resets]
+            assert np.allclose(rewards[~resets], total[~resets])
+        resets = terminated
         ended += int(terminated.sum())
     assert ended >= len(makers)
     envs.close()

@@ -14,6 +14,7 @@ from proactive_env.plugin import did_you_mean
 NAMES = ("proactivevideoqa", "streamingbench_po", "mmduet", "jsonl", "tinyworld")
 PROACTIVEVIDEOQA_ROOT = "PROACTIVEVIDEOQA_ROOT"
 """The environment variable that names ProactiveVideoQA's folder when no root is given."""
+FETCH = "`proactive data fetch proactivevideoqa` downloads it"
 
 
 def load(
@@ -48,7 +49,7 @@ def load(
         return tinyworld.load(Path(root) if root else None, split=split, size=size, seed=seed)
     if split is not None:
         raise DatasetError(f"data set {name!r} has no splits, found split={split!r}")
-    episodes = _load_annotations(name, _root(name, root), subset, on_bad)
+    episodes = _load_annotations(name, _existing(name, root), subset, on_bad)
     if not episodes:
         raise DatasetError(f"data set {name!r} at {root} holds no usable episode")
     if size is None or size >= len(episodes):
@@ -57,14 +58,21 @@ def load(
     return tuple(episodes[index] for index in sorted(chosen))
 
 
-def _root(name: str, root: str | Path | None) -> Path:
+def root_of(name: str, root: str | Path | None) -> str | None:
+    """The absolute path of `root`, or of what the environment says where it is None."""
     found = root or (os.environ.get(PROACTIVEVIDEOQA_ROOT) if name == "proactivevideoqa" else None)
+    return str(Path(found).expanduser().resolve()) if found else None
+
+
+def _existing(name: str, root: str | Path | None) -> Path:
+    found = root_of(name, root)
     if not found:
-        hint = f", or set {PROACTIVEVIDEOQA_ROOT}" if name == "proactivevideoqa" else ""
+        hint = f", or set {PROACTIVEVIDEOQA_ROOT}; {FETCH}" if name == "proactivevideoqa" else ""
         raise DatasetError(f"data set {name!r} needs its folder: pass it as root (data= or --data){hint}")
-    path = Path(found).expanduser()
+    path = Path(found)
     if not path.exists():
-        raise DatasetError(f"{path}: no such file or folder for data set {name!r}")
+        hint = f"; {FETCH}" if name == "proactivevideoqa" else ""
+        raise DatasetError(f"{path}: no such file or folder for data set {name!r}{hint}")
     return path
 
 

@@ -22,7 +22,7 @@ def load(root: Path, *, subset: str | None = None, on_bad: OnBadRow = raise_bad_
         episode = Episode.model_validate(json.loads(line))
         yield episode.model_copy(update={"video": inside(file.parent, str(episode.video))})
 
-    lines = file.read_bytes().splitlines()
+    lines = (line for line in file.read_bytes().splitlines() if line.strip())
     episodes = build(file, lines, convert, on_bad)
     chosen = tuple(episode for episode in episodes if subset in (None, episode.subset))
     if episodes and not chosen:

@@ -1,5 +1,6 @@
 """ProactiveVideoQA (arXiv 2507.09313) as its authors publish it: `<SUBSET>/anno.json` beside `<SUBSET>/videos/`."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,11 @@ def load(root: Path, *, subset: str | None = None, on_bad: OnBadRow = raise_bad_
             f"{root}: expected {subset or '<SUBSET>'}/anno.json and {subset or '<SUBSET>'}/videos/ "
             f"(subsets {', '.join(SUBSETS)}), found {', '.join(present) or 'none of them'}"
         )
-    return tuple(episode for name in wanted for episode in _load_subset(root / name, on_bad))
+    episodes = tuple(episode for name in wanted for episode in _load_subset(root / name, on_bad))
+    counts = Counter(episode.question_id for episode in episodes)
+    if twice := [question_id for question_id, count in counts.items() if count > 1]:
+        raise DatasetError(f"{root}: question_id {twice[0]!r} stands in two subsets; load them one by one (subset=)")
+    return episodes
 
 
 def _load_subset(folder: Path, on_bad: OnBadRow) -> tuple[Episode, ...]:

@@ -70,7 +70,7 @@ def inside(folder: Path, path: str) -> Path:
     Raises:
         ValueError: `path` leaves the folder.
     """
-    if PurePath(path).is_absolute() or normpath(path).split("/")[0] == "..":
+    if PurePath(path).is_absolute() or normpath(path).split("/")[0] == ".." or "\0" in path:
         raise ValueError(f"a path must stay inside the data folder {folder}, found {path!r}")
     return folder / path
 

@@ -1,12 +1,16 @@
 """The commands `rollout`, `eval` and `score`."""
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
+from pydantic import ValidationError
 
+from proactive_env.datasets.catalog import root_of
 from proactive_env.episode import Episode
 from proactive_env.errors import InputError
 from proactive_env.recipes import console
@@ -14,16 +18,17 @@ from proactive_env.recipes.evaluate.predictions import read_predictions
 from proactive_env.recipes.evaluate.run import BenchmarkConfig, RolloutConfig, Run
 from proactive_env.recipes.evaluate.score import Scores, compare, score
 from proactive_env.recipes.evaluate.tables import differences_table, scores_table
-from proactive_env.rewards.judge import JudgeConfig, make_judge
+from proactive_env.rewards.judge import Judge, make_judge
 from proactive_env.turn import Transcript
 
 BenchmarkName = Literal["proactivevideoqa", "streamingbench_po", "mmduet", "jsonl", "tinyworld"]
 Benchmark = Annotated[BenchmarkName, typer.Option(help="The data set; tinyworld is bundled.")]
+RunBenchmark = Annotated[BenchmarkName | None, typer.Option(help="The data set of --predictions; a run knows its own.")]
 Data = Annotated[Path | None, typer.Option(help="The data set's folder or annotation file.", exists=True)]
 Subset = Annotated[str | None, typer.Option(help="A part of the benchmark, such as WEB; default: all of it.")]
 Split = Annotated[str | None, typer.Option(help="TinyWorld's train, validation or test; default: test.")]
 Size = Annotated[int | None, typer.Option(min=1, help="How many episodes; default: all, or 64 of TinyWorld.")]
-Seed = Annotated[int, typer.Option(help="Seed of TinyWorld, or of the choice of --size episodes.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of TinyWorld, or of the choice of --size episodes.")]
 AgentSpec = Annotated[
     str,
     typer.Option(
@@ -38,6 +43,7 @@ FramesPerTurn = Annotated[int | None, typer.Option(min=1, help="Frames a turn; d
 FullVideo = Annotated[bool, typer.Option("--full-video", help="Play on after the last gold reply's span.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows and videos out and report them.")]
 Concurrency = Annotated[int, typer.Option(min=1, help="How many episodes are played at once.")]
+Predictions = Annotated[Path | None, typer.Option(help="A file in the benchmark's official format.", exists=True)]
 JudgeName = Annotated[str, typer.Option("--judge", help="lexical, chat, or module:Class or file.py:Class of your own.")]
 JudgeUrl = Annotated[str | None, typer.Option(help="A chat judge's server, such as http://localhost:8000/v1.")]
 JudgeModel = Annotated[str | None, typer.Option(help="A chat judge's model; its key is read from $OPENAI_API_KEY.")]
@@ -60,8 +66,7 @@ def rollout(
     concurrency: Concurrency = 8,
 ) -> None:
     """Let an agent play a benchmark; writes transcripts and predictions, resumes where it was stopped."""
-    config = _rollout_config(locals())
-    run, skipped = play(config, out, concurrency)
+    run, skipped = play(_config(RolloutConfig, locals()), out, concurrency, skip_bad=skip_bad)
     console.report_skipped(skipped)
     console.out.print(str(run.folder), soft_wrap=True)
 
@@ -86,26 +91,29 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Play a benchmark and score it: `rollout`, then `score`."""
-    config = _rollout_config(locals())
-    run, skipped = play(config, out, concurrency)
-    episodes = config.load(lambda _: None)
-    scores = score_transcripts(run.transcripts(episodes), judge_config(judge, judge_url, judge_model), skipped)
+    started = time.perf_counter()
+    asked = make_judge(judge_config(judge, judge_url, judge_model))
+    config = _config(RolloutConfig, locals())
+    run, skipped = play(config, out, concurrency, skip_bad=skip_bad)
+    episodes = config.load((lambda _: None) if skip_bad else None)
+    scores = score_transcripts(run.transcripts(episodes), asked, skipped)
+    scores.wall_time_s = time.perf_counter() - started
     write(scores, run.folder)
     show({str(run.folder): scores}, as_json)
 
 
 def score_runs(
     runs: Annotated[list[Path] | None, typer.Argument(help="Folders of runs; several are compared, paired.")] = None,
-    predictions: Annotated[
-        Path | None, typer.Option(help="A file in the benchmark's official format.", exists=True)
-    ] = None,
-    benchmark: Benchmark = "proactivevideoqa",
+    predictions: Predictions = None,
+    benchmark: RunBenchmark = None,
     data: Data = None,
     subset: Subset = None,
     split: Split = None,
     size: Size = None,
     seed: Seed = 0,
-    out: Annotated[Path | None, typer.Option(help="Where scores.json of --predictions goes.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where scores.json of --predictions goes; or a run's folder.")
+    ] = None,
     skip_bad: SkipBad = False,
     judge: JudgeName = "lexical",
     judge_url: JudgeUrl = None,
@@ -116,49 +124,82 @@ def score_runs(
 
     Two or more runs also get their paired differences to the first, with 95 % intervals.
     """
-    if bool(runs) == bool(predictions):
-        raise InputError("give either folders of runs or --predictions FILE")
-    the_judge = judge_config(judge, judge_url, judge_model)
+    folders = runs or ([out] if out and not predictions else [])
+    if bool(folders) == bool(predictions) or len(set(folders)) < len(folders):
+        raise InputError("give either folders of runs, each once, or --predictions FILE")
+    asked = make_judge(judge_config(judge, judge_url, judge_model))
+    options = locals()
     scores: dict[str, Scores] = {}
-    for folder in runs or ():
+    for folder in folders:
         run = Run(folder)
-        config = run.config()
-        config = config.model_copy(update={"data": str(data.resolve())}) if data else config
-        skipped: list[str] = []
-        episodes = config.load(skipped.append)
-        transcripts = run.transcripts(episodes)
-        _refuse_missing(episodes, transcripts, skipped, folder, skip_bad=config.skip_bad or skip_bad)
-        scores[str(folder)] = score_transcripts(transcripts, the_judge, skipped)
+        config = _narrowed(run.config(), folder, options)
+        scores[str(folder)] = _score_source(str(folder), config, run.transcripts, asked, skip_bad)
         write(scores[str(folder)], folder)
     if predictions:
-        names = ("benchmark", "subset", "split", "size", "seed", "skip_bad")
-        chosen = {name: value for name, value in locals().items() if name in names}
-        skipped = []
-        episodes = BenchmarkConfig(data=str(data.resolve()) if data else None, **chosen).load(skipped.append)
-        transcripts = read_predictions(predictions, episodes)
-        _refuse_missing(episodes, transcripts, skipped, predictions, skip_bad=skip_bad)
-        scores[str(predictions)] = score_transcripts(transcripts, the_judge, skipped)
+        config = _config(BenchmarkConfig, options | {"benchmark": benchmark or "proactivevideoqa"})
+        read = partial(read_predictions, predictions)
+        scores[str(predictions)] = _score_source(str(predictions), config, read, asked, skip_bad)
         if out:
             out.mkdir(parents=True, exist_ok=True)
             write(scores[str(predictions)], out)
     show(scores, as_json)
 
 
-def _rollout_config(arguments: dict[str, Any]) -> RolloutConfig:
-    chosen = {name: value for name, value in arguments.items() if name in RolloutConfig.model_fields}
-    if chosen["data"]:
-        chosen["data"] = str(chosen["data"].resolve())
-    return RolloutConfig(**chosen)
+Config = TypeVar("Config", bound=BenchmarkConfig)
 
 
-def play(config: RolloutConfig, out: Path | None, concurrency: int) -> tuple[Run, list[str]]:
+def _config(model: type[Config], options: dict[str, Any]) -> Config:
+    chosen = {name: value for name, value in options.items() if name in model.model_fields}
+    try:
+        return model.model_validate(chosen | {"data": root_of(chosen["benchmark"], chosen["data"])})
+    except ValidationError as error:
+        problems = (f"--{item['loc'][0]}: {item['msg']}, found {item['input']!r}" for item in error.errors())
+        raise InputError("; ".join(problems).replace("_", "-")) from error
+
+
+def _narrowed(config: BenchmarkConfig, folder: Path, options: dict[str, Any]) -> BenchmarkConfig:
+    """The config of a run, elsewhere (--data) or in part (--subset)."""
+    for name in ("benchmark", "split", "size"):
+        if options[name] not in (None, getattr(config, name)):
+            raise InputError(f"{folder} was played with {name} {getattr(config, name)!r}, found {options[name]!r}")
+    data = {"data": root_of(config.benchmark, options["data"])} if options["data"] else {}
+    return config.model_copy(update=data | ({"subset": options["subset"]} if options["subset"] else {}))
+
+
+def _score_source(
+    source: str,
+    config: BenchmarkConfig,
+    read: Callable[[Sequence[Episode]], dict[str, Transcript]],
+    judge: Judge,
+    skip_bad: bool,
+) -> Scores:
+    skipped: list[str] = []
+    episodes = config.load(skipped.append if skip_bad else None)
+    transcripts = read(episodes)
+    missing = [episode.question_id for episode in episodes if episode.question_id not in transcripts]
+    if missing and not skip_bad:
+        raise InputError(
+            f"{source}: {len(missing)} of {len(episodes)} questions have no predictions, the first is {missing[0]!r}; "
+            "finish the rollout, choose --subset, or leave them out with --skip-bad"
+        )
+    skipped += [f"{source}: no predictions for question_id {question_id!r}" for question_id in missing]
+    return score_transcripts(transcripts, judge, skipped)
+
+
+def play(config: RolloutConfig, out: Path | None, concurrency: int, *, skip_bad: bool) -> tuple[Run, list[str]]:
     """Play into `out`, or the default folder; returns the run and what was left out."""
     parts = [config.benchmark, config.subset, config.agent]
     name = "-".join("".join(c if c.isalnum() or c in "._=" else "_" for c in part) for part in parts if part)
-    run = Run(out or Path("runs") / name)
+    run = Run(out or Path("runs") / name[:100])
     skipped: list[str] = []
     with console.progress(f"playing {config.agent}") as (start, advance):
-        run.play(config, concurrency=concurrency, on_start=start, on_episode=advance, on_skipped=skipped.append)
+        run.play(
+            config,
+            concurrency=concurrency,
+            on_start=start,
+            on_episode=advance,
+            on_skipped=skipped.append if skip_bad else None,
+        )
     return run, skipped
 
 
@@ -167,30 +208,13 @@ def judge_config(judge: str, url: str | None, model: str | None) -> dict[str, st
     return {"kind": judge} | {name: value for name, value in (("url", url), ("model", model)) if value}
 
 
-def score_transcripts(transcripts: dict[str, Transcript], judge: JudgeConfig, skipped: list[str]) -> Scores:
-    """Score with the judge of that configuration."""
+def score_transcripts(transcripts: dict[str, Transcript], judge: Judge, skipped: list[str]) -> Scores:
+    """Score, with a progress bar."""
     with console.progress("scoring") as (start, advance):
         start(len(transcripts), 0)
-        scores = score(transcripts.values(), make_judge(judge), on_question=advance)
+        scores = score(transcripts.values(), judge, on_question=advance)
     scores.skipped = skipped
     return scores
-
-
-def _refuse_missing(
-    episodes: Sequence[Episode],
-    transcripts: dict[str, Transcript],
-    skipped: list[str],
-    source: Path,
-    *,
-    skip_bad: bool,
-) -> None:
-    missing = [episode.question_id for episode in episodes if episode.question_id not in transcripts]
-    if missing and not skip_bad:
-        raise InputError(
-            f"{source}: {len(missing)} of {len(episodes)} questions have no predictions, the first is {missing[0]!r}; "
-            "finish the rollout, choose --subset, or leave them out with --skip-bad"
-        )
-    skipped += [f"{source}: no predictions for question_id {question_id!r}" for question_id in missing]
 
 
 def show(scores: dict[str, Scores], as_json: bool) -> None:
@@ -204,7 +228,7 @@ def show(scores: dict[str, Scores], as_json: bool) -> None:
         console.out.print(scores_table(results))
         if others:
             console.out.print(differences_table(first, differences))
-        console.out.print(f"scored in {sum(result.wall_time_s for result in scores.values()):.2f} s", highlight=False)
+        console.out.print(f"took {sum(result.wall_time_s for result in scores.values()):.2f} s", highlight=False)
         for usage in (result.usage for result in scores.values() if result.usage):
             console.out.print(console.usage_line(usage), highlight=False)
     for result in scores.values():

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from proactive_env.episode import Episode
 from proactive_env.errors import InputError
@@ -12,14 +13,20 @@ from proactive_env.turn import Transcript, Turn, spoken
 
 
 class _Response(BaseModel):
-    role: str = "assistant"
     content: str
     time: float = Field(ge=0, allow_inf_nan=False)
 
 
+def _assistants(items: Any) -> Any:
+    """Without what the user said, which files repeat in forms of their own."""
+    if not isinstance(items, list):
+        return items
+    return [item for item in items if not isinstance(item, dict) or item.get("role", "assistant") == "assistant"]
+
+
 class _Row(BaseModel):
     question_id: str
-    model_response_list: list[_Response]
+    model_response_list: Annotated[list[_Response], BeforeValidator(_assistants)]
 
 
 def write_predictions(transcripts: Iterable[Transcript], file: Path) -> None:
@@ -60,10 +67,7 @@ def read_predictions(file: Path, episodes: Sequence[Episode]) -> dict[str, Trans
 
 
 def _transcript(row: _Row, episode: Episode) -> Transcript:
-    replies = sorted(
-        (response.time, text)
-        for response in row.model_response_list
-        if response.role == "assistant" and (text := spoken(response.content)) is not None
-    )
+    responses = sorted(row.model_response_list, key=lambda response: response.time)
+    replies = ((item.time, text) for item in responses if (text := spoken(item.content)) is not None)
     turns = (Turn(index=index, start=time, end=time, reply=text) for index, (time, text) in enumerate(replies))
     return Transcript(episode, tuple(turns))

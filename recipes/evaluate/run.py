@@ -1,16 +1,19 @@
 """A rollout as a run folder: `config.yaml`, `transcripts.jsonl` as episodes finish, `predictions.jsonl` at the end."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field
 
 from proactive_env import agents, datasets
 from proactive_env.agents.rollout import rollout
 from proactive_env.agents.transcript_log import TranscriptLog
 from proactive_env.datasets.rows import raise_bad_row
 from proactive_env.episode import Episode
+from proactive_env.errors import InputError
 from proactive_env.recipes.config import read_record, record
 from proactive_env.recipes.evaluate.predictions import write_predictions
 from proactive_env.turn import Transcript
@@ -35,11 +38,12 @@ class BenchmarkConfig(BaseModel):
     """How many episodes; None: all, or TinyWorld's 64."""
     seed: int = 0
     """Seed of TinyWorld's stories, or of the choice of `size` episodes."""
-    skip_bad: bool = False
-    """Leave bad rows and videos out and report them, instead of failing."""
 
-    def load(self, on_skipped: Callable[[str], None]) -> Sequence[Episode]:
-        """The episodes; bad rows go to `on_skipped` if they are to be skipped.
+    def load(self, on_skipped: Callable[[str], None] | None = None) -> Sequence[Episode]:
+        """The episodes.
+
+        Args:
+            on_skipped: Called with what is wrong with a bad row, which is then left out; None: a bad row is an error.
 
         Raises:
             DatasetError: no data, or a bad row.
@@ -51,7 +55,7 @@ class BenchmarkConfig(BaseModel):
             split=self.split,
             size=self.size,
             seed=self.seed,
-            on_bad=(lambda error: on_skipped(str(error))) if self.skip_bad else raise_bad_row,
+            on_bad=(lambda error: on_skipped(str(error))) if on_skipped else raise_bad_row,
         )
 
 
@@ -60,9 +64,9 @@ class RolloutConfig(BenchmarkConfig):
 
     agent: str
     """A spec for `proactive_env.agents.load`."""
-    frame_interval: float = 1.0
+    frame_interval: float = Field(default=1.0, gt=0)
     """Seconds from one frame to the next."""
-    frames_per_turn: int | None = None
+    frames_per_turn: int | None = Field(default=None, ge=1)
     """None: the benchmark's own."""
     full_video: bool = False
 
@@ -102,42 +106,62 @@ class Run:
         concurrency: int = 8,
         on_start: Callable[[int, int], None],
         on_episode: Callable[[], None],
-        on_skipped: Callable[[str], None],
+        on_skipped: Callable[[str], None] | None = None,
     ) -> None:
         """Play what is not played yet, then write `predictions.jsonl` in the data set's order.
 
         Args:
-            config: Must be the folder's own if it holds a run.
+            config: Must be the folder's own if it holds results.
             concurrency: How many episodes are played at once.
             on_start: Called with the number of episodes, and of those played before.
             on_episode: Called after each episode.
-            on_skipped: Called with what is wrong with a row or video that is left out.
+            on_skipped: Called with what is wrong with a row or video, which is then left out; None: it is an error.
 
         Raises:
-            InputError: the config changed, or something that it names cannot be used.
+            InputError: the config changed, something that it names cannot be used, or another process plays here.
         """
-        agent = agents.load(config.agent)
         episodes = config.load(on_skipped)
-        record(self.folder, config)
-        self._log.cut_torn_line()
-        played = self._log.question_ids()
-        left = [episode for episode in episodes if episode.question_id not in played]
-        on_start(len(episodes), len(episodes) - len(left))
+        record(self.folder, config, begun=self._log.file.exists())
+        with self._alone():
+            self._log.cut_torn_line()
+            played = self._log.question_ids()
+            left = [episode for episode in episodes if episode.question_id not in played]
+            on_start(len(episodes), len(episodes) - len(left))
+            if left:
+                self._play(config, left, concurrency, on_episode, on_skipped)
+            write_predictions(self.transcripts(episodes).values(), self.folder / PREDICTIONS)
 
+    def _play(
+        self,
+        config: RolloutConfig,
+        episodes: Sequence[Episode],
+        concurrency: int,
+        on_episode: Callable[[], None],
+        on_skipped: Callable[[str], None] | None,
+    ) -> None:
         def keep(transcript: Transcript) -> None:
             self._log.append(transcript)
             on_episode()
 
         def skip(_: str, error: VideoError) -> None:
+            if on_skipped is None:
+                raise error
             on_skipped(str(error))
             on_episode()
 
         rollout(
-            agent,
-            left,
+            agents.load(config.agent),
+            episodes,
             environment=config.model_dump(include={"frame_interval", "frames_per_turn", "full_video"}),
             on_transcript=keep,
-            on_bad_video=skip if config.skip_bad else None,
+            on_bad_video=skip,
             concurrency=concurrency,
         )
-        write_predictions(self.transcripts(episodes).values(), self.folder / PREDICTIONS)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        try:
+            with FileLock(self.folder / ".lock", blocking=False):
+                yield
+        except Timeout as error:
+            raise InputError(f"{self.folder}: another process is playing into this folder") from error

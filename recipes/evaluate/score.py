@@ -89,5 +89,8 @@ def _compare_subset(pairs: list[tuple[QuestionScore, QuestionScore]]) -> dict[st
     differences = {}
     for omega in OMEGAS:
         gains = [pauc_sum(two, omega) - pauc_sum(one, omega) for one, two in pairs]
-        differences[f"{omega:g}"] = {"difference": sum(gains) / sum(spans), "ci95": ratio_interval(gains, spans)}
+        differences[f"{omega:g}"] = {
+            "difference": sum(gains) / sum(spans) if sum(spans) else None,
+            "ci95": ratio_interval(gains, spans) if sum(spans) else None,
+        }
     return {"questions": len(pairs), "pauc": differences}

@@ -1,6 +1,6 @@
 """Scores as tables for people; the numbers are those of `Scores.as_dict` and `compare`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ def scores_table(runs: Mapping[str, Mapping[str, Any]]) -> Table:
         runs: `Scores.as_dict()` by the run's name.
     """
     table = _table("PAUC by ProactiveVideoQA's rules; shares in percent", caption=_caption(runs))
+    names = _short(runs)
     for heading in ("spans", "ω=0", "ω=0.5 [95 %]", "ω=1", *_COLUMNS.values()):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, scores in runs.items():
@@ -36,7 +37,7 @@ def scores_table(runs: Mapping[str, Mapping[str, Any]]) -> Table:
             zero, half, one = (_decimal(value) for value in row["pauc"].values())
             half = f"{half} {_interval(row['pauc_ci95'])}"
             others = (_decimal(row[key]) for key in _COLUMNS)
-            table.add_row(_short(name), subset, str(row["spans"]), zero, half, one, *others)
+            table.add_row(names[name], subset, str(row["spans"]), zero, half, one, *others)
     return table
 
 
@@ -47,13 +48,16 @@ def differences_table(first: str, differences: Mapping[str, Mapping[str, Any]]) 
         first: The first run's name.
         differences: `compare(...)` by the further run's name.
     """
-    table = _table(f"PAUC minus that of {_short(first)}, paired by question, with 95 % intervals")
+    names = _short([first, *differences])
+    table = _table(f"PAUC minus that of {names[first]}, paired by question, with 95 % intervals")
     for heading in ("questions", *(f"ω={omega:g}" for omega in OMEGAS)):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, subsets in differences.items():
         for subset, row in subsets.items():
-            cells = (f"{cell['difference']:+.1f} {_interval(cell['ci95'], '+')}" for cell in row["pauc"].values())
-            table.add_row(_short(name), subset, str(row["questions"]), *cells)
+            cells = (
+                f"{_decimal(cell['difference'], '+')} {_interval(cell['ci95'], '+')}" for cell in row["pauc"].values()
+            )
+            table.add_row(names[name], subset, str(row["questions"]), *cells)
     return table
 
 
@@ -65,8 +69,10 @@ def _table(title: str, caption: str | None = None) -> Table:
     return table
 
 
-def _short(name: str) -> str:
-    return Path(name).name
+def _short(names: Iterable[str]) -> dict[str, str]:
+    """The last part of each path, or all of it where that does not tell them apart."""
+    last = {name: Path(name).name for name in names}
+    return last if len(set(last.values())) == len(last) else {name: name for name in last}
 
 
 def _caption(runs: Mapping[str, Mapping[str, Any]]) -> str:
@@ -82,8 +88,8 @@ def _judge(judge: Mapping[str, Any]) -> str:
     return f"judge {judge['model']}, prompts {judge['prompt_version']}, {judge['levels']} levels"
 
 
-def _decimal(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+def _decimal(value: float | None, sign: str = "") -> str:
+    return "-" if value is None else f"{value:{sign}.1f}"
 
 
 def _interval(bounds: list[float] | None, sign: str = "") -> str:

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from proactive_env.datasets.catalog import root_of
 from proactive_env.episode import Episode
 from proactive_env.errors import InputError
 from proactive_env.recipes import console
-from proactive_env.recipes.evaluate.commands import Data, JudgeName
+from proactive_env.recipes.evaluate.commands import Data, JudgeModel, JudgeName, JudgeUrl, judge_config
 from proactive_env.recipes.evaluate.run import Run
 from proactive_env.recipes.show.page import collect, render
 from proactive_env.rewards.judge import make_judge
@@ -21,6 +22,8 @@ def show(
     out: Annotated[Path, typer.Option(help="The page: one HTML file.", dir_okay=False)] = Path("show.html"),
     data: Data = None,
     judge: JudgeName = "lexical",
+    judge_url: JudgeUrl = None,
+    judge_model: JudgeModel = None,
 ) -> None:
     """Make a page of runs, to open in any browser: timelines, replies, scores and rewards of every question.
 
@@ -32,15 +35,17 @@ def show(
 
     Example: proactive show runs/tinyworld-oracle runs/tinyworld-late --out oracle-and-late.html
     """
+    asked = make_judge(judge_config(judge, judge_url, judge_model))
     episodes, played, skipped = load_runs(runs, data)
     with console.progress("drawing") as (start, advance):
         start(len({question_id for transcripts in played.values() for question_id in transcripts}), 0)
-        page = collect(episodes, played, make_judge(judge), on_question=advance)
+        page = collect(episodes, played, asked, on_question=advance)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(render(page), encoding="utf-8")
     console.report_skipped(skipped)
     console.out.print(str(out), soft_wrap=True)
-    unscored = sum(run["unscored"] for run in page["runs"])
+    dialogues = [dialogue for question in page["questions"] for dialogue in question["runs"] if dialogue]
+    unscored = sum(dialogue["judged"] is None for dialogue in dialogues)
     if unscored:
         console.problem(f"{unscored} dialogues are unscored: the judge gave no answer; run the command again")
         raise typer.Exit(1)
@@ -63,7 +68,7 @@ def load_runs(
     for folder, name in zip(folders, names, strict=True):
         run = Run(folder)
         config = run.config()
-        config = config.model_copy(update={"data": str(data.resolve())}) if data else config
+        config = config.model_copy(update={"data": root_of(config.benchmark, data)}) if data else config
         found = {episode.question_id: episode for episode in config.load(skipped.append)}
         if played:
             _refuse_other_questions(episodes, found, folders[0], folder)
@@ -75,9 +80,7 @@ def load_runs(
     return list(episodes.values()), played, list(dict.fromkeys(skipped))
 
 
-def _refuse_other_questions(
-    known: dict[str, Episode], found: dict[str, Episode], first: Path, other: Path
-) -> None:
+def _refuse_other_questions(known: dict[str, Episode], found: dict[str, Episode], first: Path, other: Path) -> None:
     shared = known.keys() & found.keys()
     if not shared:
         raise InputError(f"{first} and {other} play different data sets: they share no question; show them one by one")

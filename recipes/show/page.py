@@ -18,11 +18,11 @@ from PIL import Image
 
 from proactive_env.episode import Episode, Timespan
 from proactive_env.frame_cache import FrameCache
-from proactive_env.recipes.evaluate.proactivevideoqa import LEVELS, OMEGAS, QuestionScore, pauc_sum, points
+from proactive_env.recipes.evaluate.proactivevideoqa import LEVELS, OMEGAS, pauc_sum, points, score_question
 from proactive_env.recipes.evaluate.score import score
 from proactive_env.recipes.show.terms import terms_per_turn
 from proactive_env.rewards.counts import in_some_span, repeated
-from proactive_env.rewards.judge import Judge, JudgeUnavailable
+from proactive_env.rewards.judge import AsyncJudge, Judge, JudgeUnavailable
 from proactive_env.rewards.judge_pool import JudgePool
 from proactive_env.rewards.make import WEIGHTS
 from proactive_env.turn import Transcript
@@ -52,28 +52,28 @@ def collect(
     Args:
         episodes: The data set, in its order; questions that no run has played are left out.
         runs: The transcripts by question id, by the run's name.
-        judge: Is asked each question once.
+        judge: Is asked each question once, all at once if it can be.
         on_question: Called after each question of the page.
     """
     pool = JudgePool(judge)
-    scores = {name: score(played.values(), pool, on_question=lambda: None) for name, played in runs.items()}
-    scored = {name: {one.question_id: one for one in result.questions} for name, result in scores.items()}
+    if isinstance(judge, AsyncJudge):
+        with pool.asking_ahead():
+            for transcript in (one for played in runs.values() for one in played.values()):
+                _judged(transcript, pool)
     questions = []
     for episode in episodes:
-        key = episode.question_id
-        if any(key in played for played in runs.values()):
-            dialogues = [(runs[name].get(key), scored[name].get(key)) for name in runs]
+        dialogues = [played.get(episode.question_id) for played in runs.values()]
+        if any(dialogues):
             questions.append(_question(episode, dialogues, pool))
             on_question()
-    results = {name: result.as_dict() for name, result in scores.items()}
     return {
         "judge": _judge_line(judge.describe()),
         "levels": LEVELS,
         "omega": OMEGA,
         "weights": WEIGHTS,
         "runs": [
-            {"name": name, "subsets": result["subsets"], "unscored": len(result["unscored"])}
-            for name, result in results.items()
+            {"name": name, "subsets": score(played.values(), pool, on_question=lambda: None).as_dict()["subsets"]}
+            for name, played in runs.items()
         ],
         "questions": questions,
     }
@@ -97,16 +97,13 @@ def render(data: Mapping[str, Any]) -> str:
 
 
 def _judge_line(judge: Mapping[str, str | None]) -> str:
-    known = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in judge.items() if value)
-    warning = "" if judge["kind"] == "chat" else f"; {judge['kind']} judge: not comparable with published results"
-    return f"Judge: {known}, {LEVELS} levels{warning}"
+    model = f", model {judge['model']}" if judge["model"] else ""
+    line = f"Judge: {judge['kind']}{model}, prompts {judge['prompt_version']}, {LEVELS} levels"
+    return line if judge["kind"] == "chat" else f"{line} · {judge['kind']} judge: not comparable with published results"
 
 
-def _question(
-    episode: Episode, dialogues: Sequence[tuple[Transcript | None, QuestionScore | None]], judge: Judge
-) -> dict[str, Any]:
-    played = [transcript for transcript, _ in dialogues if transcript]
-    axis = _axis(played)
+def _question(episode: Episode, dialogues: Sequence[Transcript | None], judge: JudgePool) -> dict[str, Any]:
+    axis = _axis([transcript for transcript in dialogues if transcript])
     return {
         "id": episode.question_id,
         "subset": episode.subset,
@@ -117,7 +114,7 @@ def _question(
             for gold in episode.gold
         ],
         "thumbnails": _thumbnails(episode.video, axis),
-        "runs": [transcript and _dialogue(transcript, scored, judge) for transcript, scored in dialogues],
+        "runs": [_dialogue(transcript, judge) if transcript else None for transcript in dialogues],
     }
 
 
@@ -129,39 +126,37 @@ def _axis(played: Sequence[Transcript]) -> Timespan:
     return Timespan(start, max([start + 1.0, *(turn.end for turn in turns), *(span.end for span in spans)]))
 
 
-def _dialogue(transcript: Transcript, scored: QuestionScore | None, judge: Judge) -> dict[str, Any]:
-    """One run's part of a question; where the judge gave no answer, only what was said and when."""
+def _dialogue(transcript: Transcript, judge: JudgePool) -> dict[str, Any]:
+    """One run's part of a question; `judged` is None where the judge gave no answer."""
     names = dict.fromkeys(name for turn in transcript.turns for name in turn.stats)
-    replies = [
-        {
-            "turn": position,
-            "time": turn.end,
-            **_text(turn.reply or ""),
-            "out_of_span": not in_some_span(turn.end, transcript.episode.gold),
-        }
-        for position, turn in enumerate(transcript.turns)
-        if turn.reply is not None
-    ]
-    dialogue = {
+    try:
+        judged = _judged(transcript, judge)
+    except JudgeUnavailable:
+        judged = None
+    return {
         "turns": [(turn.start, turn.end) for turn in transcript.turns],
         "stats": {name: [turn.stats.get(name) for turn in transcript.turns] for name in names},
-        "replies": replies,
-        "judged": None,
+        "replies": [
+            {
+                "turn": position,
+                "time": turn.end,
+                "out_of_span": not in_some_span(turn.end, transcript.episode.gold),
+                **_text(turn.reply),
+            }
+            for position, turn in enumerate(transcript.turns)
+            if turn.reply is not None
+        ],
+        "judged": judged,
     }
-    if scored is None:
-        return dialogue
-    try:
-        return {**dialogue, "judged": _judged(transcript, scored, judge)}
-    except JudgeUnavailable:
-        return dialogue
 
 
-def _judged(transcript: Transcript, scored: QuestionScore, judge: Judge) -> dict[str, Any]:
-    """Scores and rewards; `levels` holds for each reply the level in each span around it, None where it counts for none.
+def _judged(transcript: Transcript, judge: JudgePool) -> dict[str, Any]:
+    """Scores and rewards. `levels` holds, for each reply, its level by span; None where it does not count.
 
     Raises:
         JudgeUnavailable: the judge gave no answer.
     """
+    scored = score_question(transcript, judge)
     gold = transcript.episode.gold
     reached = [points(transcript.replies, reply, judge) for reply in gold]
     return {
@@ -169,8 +164,6 @@ def _judged(transcript: Transcript, scored: QuestionScore, judge: Judge) -> dict
         "spans": [
             {
                 "pauc": 100 * span.pauc[OMEGAS.index(OMEGA)],
-                "delay_s": span.delay_s,
-                "covered": span.covered,
                 "steps": _steps(reply.reply_span, levels, 0.0),
                 "counted_steps": _steps(reply.reply_span, levels, OMEGA),
             }

@@ -34,10 +34,11 @@ const cut_note = (item) =>
 const total = (terms, turn) => Object.values(terms).reduce((sum, values) => sum + values[turn], 0);
 const so_far = (values, turn) => values.slice(0, turn + 1).reduce((sum, value) => sum + value, 0);
 
+const left = new Set(["run", "subset", "says"]);
+
 function table(headings, rows) {
   return [
-    el("thead", {}, el("tr", {}, ...headings.map((text) => el("th", { scope: "col", class: text[0] === "<" ? "text" : "" },
-      text.replace("<", ""))))),
+    el("thead", {}, el("tr", {}, ...headings.map((text) => el("th", { scope: "col", class: left.has(text) && "text" }, text)))),
     el("tbody", {}, ...rows.map((cells) => el("tr", {}, ...cells))),
   ];
 }
@@ -55,7 +56,7 @@ function mark(reply, dialogue, index) {
     class: `reply ${looks}${repeated ? " repeated" : ""}`,
     sign: reply.out_of_span ? "×" : level === null ? "–" : String(level),
     words: [
-      reply.out_of_span ? "out of span" : level === null ? "in span, not counted" : `score ${level} of ${top_level}`,
+      reply.out_of_span ? "out of span" : !judged ? "unscored" : level === null ? "in span, not counted" : `score ${level} of ${top_level}`,
       ...(repeated ? ["repeated"] : []),
     ],
   };
@@ -85,7 +86,7 @@ function axis_lane(question, x) {
     const anchor = time - x.start < step / 4 ? "start" : x.end - time < step / 2 ? "end" : "middle";
     ticks.push(
       shape("line", { class: "tick", x1: x.at(time), x2: x.at(time), y1: 0, y2: 5 }),
-      shape("text", { x: x.at(time), y: 16, "text-anchor": anchor }, clock(time)),
+      shape("text", { x: x.at(time), y: 16, dx: anchor === "start" ? 4 : 0, "text-anchor": anchor }, clock(time)),
     );
   }
   const asked = question.user.filter((text) => text.time <= x.end).map((text) =>
@@ -157,7 +158,7 @@ function score_lane(question, dialogue, x) {
       step ? shape("line", { class: "curve", x1: x.at(time), x2: x.at(time), y1: y(span.steps[step - 1][1]), y2: y(height) }) : null,
     ]);
     const bounds = [start, end].map((time) => shape("line", { class: "bound", x1: x.at(time), x2: x.at(time), y1: 0, y2: "100%" }));
-    const value = shape("text", { class: "value", x: x.at((start + end) / 2), y: "72%", "text-anchor": "middle" }, decimal(span.pauc, 0));
+    const value = shape("text", { class: "value", x: x.at((start + end) / 2), y: "36%", "text-anchor": "middle" }, decimal(span.pauc, 0));
     return [...bounds, ...areas, ...curve.filter((line) => line), value];
   });
   const words = dialogue.judged.spans.map((span, index) => `span ${index + 1}: ${decimal(span.pauc)}`).join(", ");
@@ -184,7 +185,7 @@ function bars_lane(kind, label, series, dialogue, x, [low, high]) {
 function reward_lane(dialogue, x) {
   const series = Object.entries(dialogue.judged.terms).map(([name, values]) =>
     ({ name, values: values.map((_, turn) => so_far(values, turn)) }));
-  return bars_lane("reward", "reward so far", series, dialogue, x, [0, most_reward]);
+  return bars_lane("reward", `reward so far, of ${most_reward}`, series, dialogue, x, [0, most_reward]);
 }
 
 function stat_lanes(question, dialogue, x) {
@@ -236,12 +237,12 @@ function turns_table(run, dialogue) {
   const terms = Object.entries(dialogue.judged?.terms ?? {});
   const stats = Object.entries(dialogue.stats);
   const said = new Map(dialogue.replies.map((reply) => [reply.turn, reply]));
-  const headings = ["turn", "decides at", "<says", ...terms.map(([name]) => name), ...(terms.length ? ["reward"] : []),
+  const headings = ["turn", "decides at", "says", ...terms.map(([name]) => name), ...(terms.length ? ["reward"] : []),
     ...stats.map(([name]) => name)];
   const rows = () => dialogue.turns.map(([, end], turn) => [
     el("td", {}, String(turn)),
     el("td", {}, seconds(end)),
-    el("td", { class: "text" }, said.has(turn) ? said.get(turn).text.slice(0, 200) : "–"),
+    el("td", { class: "text said" }, said.has(turn) ? said.get(turn).text.slice(0, 200) : "–"),
     ...terms.map(([, values]) => el("td", {}, signed(values[turn]))),
     ...(terms.length ? [el("td", { class: "main" }, signed(total(dialogue.judged.terms, turn)))] : []),
     ...stats.map(([, values]) => el("td", {}, stat(values[turn]))),
@@ -294,7 +295,7 @@ function card(question, index) {
   const asked = question.user[0]?.text ?? question.id;
   const button = el("button", { type: "button", "aria-expanded": "false", click: () => open(!body) },
     el("span", {}, el("span", { class: "asked" }, asked), el("span", { class: "identity" }, `${question.subset} · ${question.id}`)),
-    el("span", { class: "chips", "aria-label": "PAUC by run" }, ...question.runs.map(chip)));
+    el("span", { class: "chips", title: "PAUC by run" }, ...question.runs.map(chip)));
   const node = el("article", { class: "question", "data-id": question.id }, el("h3", {}, button));
   let body = null;
   const open = (wanted) => {
@@ -331,8 +332,8 @@ function update() {
 }
 
 function scores_table() {
-  const headings = ["<run", "<subset", "questions", "spans", "PAUC ω 0", "PAUC ω 0.5 [95 %]", "PAUC ω 1", "duplicates %",
-    "replies a question", "out of span %", "delay s", "covered %"];
+  const headings = ["run", "subset", "questions", "spans", "PAUC ω 0", "ω 0.5 [95 %]", "ω 1", "duplicates %", "replies",
+    "out of span %", "delay s", "covered %"];
   const rows = page.runs.flatMap((run) => Object.entries(run.subsets).map(([subset, row]) => [
     el("th", { scope: "row" }, run.name),
     el("td", { class: "text" }, subset),
@@ -386,8 +387,7 @@ function keydown(event) {
 
 $("title").textContent = page.runs.map((run) => run.name).join(" · ");
 document.title = `proactive show: ${$("title").textContent}`;
-const unscored = page.runs.filter((run) => run.unscored).map((run) => `${run.name}: ${count(run.unscored, "question")} unscored`);
-$("judge").textContent = [page.judge, ...unscored].join(". ");
+$("judge").textContent = page.judge;
 page.runs.forEach((run, index) => $("run").append(el("option", { value: index }, run.name)));
 $("of-run").hidden = page.runs.length === 1;
 const subsets = [...new Set(page.questions.map((question) => question.subset))];
@@ -401,5 +401,6 @@ $("filters").addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("keydown", keydown);
 scores_table();
 legend();
+$("legend").parentElement.open = !matchMedia("(max-width: 720px)").matches;
 update();
 cards[0]?.open(true);

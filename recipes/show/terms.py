@@ -29,7 +29,7 @@ def terms_per_turn(
         JudgeUnavailable: the judge gave no answer.
     """
     env = ProactiveVideoEnv([transcript.episode])
-    pool = JudgePool(judge)
+    pool = judge if isinstance(judge, JudgePool) else JudgePool(judge)
     return {name: _credits(_reward(name, env, weight, pool), transcript) for name, weight in weights.items()}
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from textwrap import shorten
 
+from proactive_env.errors import InputError
 from proactive_env.frame_cache import FrameCache
 from proactive_env.recipes.evaluate.proactivevideoqa import LEVELS, points
 from proactive_env.rewards.counts import in_some_span
@@ -25,13 +26,16 @@ def draw(transcript: Transcript, judge: Judge, file: Path) -> None:
         judge: Scores the replies.
         file: Where the picture goes.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise InputError("pictures need the package matplotlib: pip install 'proactive-env[plot]'") from error
 
     figure = Figure(figsize=(12, 5.2), layout="constrained")
     strip, lanes, curve = figure.subplots(3, 1, sharex=True, height_ratios=(1.2, 1.6, 1.6))
     end = transcript.turns[-1].end
-    figure.suptitle(transcript.episode.question_id, fontsize=11)
+    figure.suptitle(transcript.episode.question_id, fontsize=11, parse_math=False)
 
     width = end / THUMBNAILS
     frames = FrameCache().frames(transcript.episode.video, count=THUMBNAILS, frame_interval=width, max_pixels=128 * 128)
@@ -43,7 +47,7 @@ def draw(transcript: Transcript, judge: Judge, file: Path) -> None:
     for index, gold in enumerate(transcript.episode.gold):
         start, stop = gold.reply_span
         lanes.barh(1, stop - start, left=start, height=0.5, color=colors(index % 10), alpha=0.5)
-        lanes.text(start, 1, " " + shorten(gold.text, 40), va="center", fontsize=8)
+        lanes.text(start, 1, " " + shorten(gold.text, 40), va="center", fontsize=8, parse_math=False)
         counted = points(transcript.replies, gold, judge)
         times = [start, *(time for time, _ in counted), stop]
         heights = [0.5, *(level for _, level in counted)]
@@ -54,7 +58,7 @@ def draw(transcript: Transcript, judge: Judge, file: Path) -> None:
     for asked in transcript.episode.user_turns:
         if asked.time < end:
             lanes.axvline(asked.time, color="gray", linestyle=":")
-            lanes.text(asked.time, 2, " " + shorten(asked.text, 60), va="center", fontsize=8)
+            lanes.text(asked.time, 2, " " + shorten(asked.text, 60), va="center", fontsize=8, parse_math=False)
     for index, turn in enumerate(transcript.replies):
         inside = in_some_span(turn.end, transcript.episode.gold)
         lanes.plot(turn.end, 0, marker="o" if inside else "x", color="black" if inside else "crimson")

@@ -78,6 +78,13 @@ class TestProactiveVideoQA:
         assert len(datasets.load("proactivevideoqa", root, on_bad=skipped.append)) == 1
         assert len(skipped) == 1
 
+    def test_an_id_in_two_subsets_is_an_error(self, benchmark):
+        benchmark(row(), subset="TV")
+        root = benchmark(row())
+        with pytest.raises(DatasetError, match="'a.mp4%Q0' stands in two subsets"):
+            datasets.load("proactivevideoqa", root)
+        assert len(datasets.load("proactivevideoqa", root, subset="TV")) == 1
+
     def test_nothing_usable_is_an_error(self, benchmark):
         with pytest.raises(DatasetError, match="no usable episode"):
             datasets.load("proactivevideoqa", benchmark(row(duration=-1)), on_bad=lambda error: None)

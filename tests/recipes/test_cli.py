@@ -55,7 +55,7 @@ def test_the_scripted_agents_are_ordered_on_the_real_videos(benchmark, tmp_path)
 
 def test_a_run_folder_scores_again_without_its_videos(benchmark, tmp_path):
     first = evaluate(benchmark, "oracle", tmp_path, "--out", "run")
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "run").glob("[!.]*")) == [
         "config.yaml",
         "predictions.jsonl",
         "scores.json",
@@ -130,6 +130,57 @@ def test_a_changed_config_is_refused_by_key(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_a_config_without_results_may_be_mended(tmp_path):
+    run = ("rollout", "--size", 2, "--out", "run", "--agent")
+    proactive(*run, "orcale", cwd=tmp_path, code=1)
+    (tmp_path / "run" / "config.yaml").write_text("")  # as a process killed while writing would leave it
+    proactive(*run, "oracle", cwd=tmp_path)
+
+
+def test_two_processes_do_not_play_into_one_folder(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW_AGENT)
+    arguments = ("rollout", "--agent", "slow.py:Slow?p=0.4", "--size", "40", "--out", "run")
+    first = subprocess.Popen([*PROACTIVE, *arguments], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    while not (tmp_path / "run" / "transcripts.jsonl").exists():
+        time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)
+    done = proactive(*arguments, cwd=tmp_path, code=1)
+    assert "another process is playing into this folder" in done.stderr
+    first.kill()
+    first.wait()
+
+
+def test_a_killed_run_is_not_scored_silently(tmp_path):
+    proactive("rollout", "--agent", "late", "--size", 3, "--out", "run", cwd=tmp_path)
+    transcripts = tmp_path / "run" / "transcripts.jsonl"
+    lines = transcripts.read_bytes().splitlines(keepends=True)
+    transcripts.write_bytes(b"".join(lines[:2]) + "{torn é".encode()[:-1])
+    assert "1 of 3 questions have no predictions" in proactive("score", "run", cwd=tmp_path, code=1).stderr
+
+
+def test_a_run_is_scored_by_subset_or_not_at_all_by_other_options(benchmark, tmp_path):
+    evaluate(benchmark, "late", tmp_path, "--out", "run")
+    result = json.loads(proactive("score", "run", "--subset", "TV", "--json", cwd=tmp_path).stdout)
+    assert list(result["subsets"]) == ["TV"]
+    done = proactive("score", "run", "--benchmark", "tinyworld", cwd=tmp_path, code=1)
+    assert "was played with benchmark 'proactivevideoqa', found 'tinyworld'" in done.stderr
+
+
+def test_the_root_in_the_environment_is_part_of_the_run(benchmark, tmp_path, monkeypatch):
+    monkeypatch.setenv("PROACTIVEVIDEOQA_ROOT", str(benchmark))
+    options = ("--benchmark", "proactivevideoqa", "--agent", "late", "--subset", "TV", "--out", "run")
+    proactive("rollout", *options, cwd=tmp_path)
+    monkeypatch.delenv("PROACTIVEVIDEOQA_ROOT")
+    proactive("score", "run", cwd=tmp_path)
+
+
+def test_files_in_the_way_get_one_message(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = proactive("rollout", "--agent", "silent", "--size", 1, "--out", "file", cwd=tmp_path, code=1)
+    assert "file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_runs_are_compared_in_pairs(tmp_path):
     for agent in ("late", "oracle"):
         proactive("rollout", "--agent", agent, "--size", 6, "--out", agent, cwd=tmp_path)
@@ -167,7 +218,7 @@ def test_bad_rows_and_videos_fail_by_name_or_are_reported(tmp_path):
     assert len(result["skipped"]) == 3
     for name in ("broken.mp4", "missing.mp4", "row 4, field video"):
         assert name in done.stderr
-    again = proactive("score", "lenient", "--json", cwd=tmp_path)
+    again = proactive("score", "lenient", "--skip-bad", "--json", cwd=tmp_path)
     assert json.loads(again.stdout)["subsets"] == result["subsets"]
     assert "no predictions for question_id 'broken'" in again.stderr
 
@@ -193,7 +244,7 @@ def test_bad_prediction_files_are_told(tmp_path, rows, message):
 
 def test_prediction_files_may_have_user_items_megabytes_and_more_keys(tmp_path):
     items = [
-        {"role": "user", "content": "What?", "time": 0},
+        {"role": "user", "content": None},
         {"content": "word " * 200_000, "time": 9.5, "confidence": 0.3},
         {"role": "assistant", "content": "NO REPLY", "time": 2},
         {"role": "assistant", "content": "A dog.", "time": 3},
@@ -211,9 +262,9 @@ def test_prediction_files_may_have_user_items_megabytes_and_more_keys(tmp_path):
         (("eval", "--agent", "orcale"), "did you mean 'oracle'"),
         (("eval", "--agent", "oracle", "--benchmark", "mmduet"), "needs its folder"),
         (("eval", "--agent", "oracle", "--split", "trian"), "did you mean 'train'"),
-        (("eval", "--agent", "oracle", "--frame-interval", "0"), "frame_interval > 0"),
+        (("eval", "--agent", "oracle", "--frame-interval", "0"), "--frame-interval: Input should be greater than 0"),
         (("eval", "--agent", "oracle", "--judge", "lexicl", "--size", "1"), "did you mean 'lexical'"),
-        (("score",), "give either folders of runs or --predictions"),
+        (("score",), "give either folders of runs, each once, or --predictions"),
         (("score", "nowhere"), "config.yaml: expected the record of a run"),
     ],
 )

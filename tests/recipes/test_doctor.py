@@ -113,7 +113,7 @@ def test_requirements_are_told_apart_by_extra(monkeypatch):
 
 
 def test_an_agent_whose_modules_are_missing_cannot_run(monkeypatch):
-    monkeypatch.setattr(doctor, "_AGENTS_NEED", {"oracle": ("json", "no_such_module")})
+    monkeypatch.setattr(doctor, "_NEEDS", {"oracle": ("json", "no_such_module")})
     facts = doctor.collect()
     assert facts["agents"]["oracle"] == {"runs": False, "missing": ["no_such_module"]}
     assert facts["agents"]["silent"]["runs"]

@@ -1,8 +1,11 @@
 """Every rule of the benchmark on an example worked by hand."""
 
+import json
+
 import pytest
 from builders import FixedJudge, episode, gold, transcript
 
+from proactive_env.recipes.evaluate.predictions import read_predictions
 from proactive_env.recipes.evaluate.proactivevideoqa import points, pool_subset, score_question
 from proactive_env.recipes.evaluate.score import compare, score
 from proactive_env.rewards import JudgeUnavailable, LexicalJudge
@@ -81,6 +84,15 @@ def test_duplicates_leave_out_the_first_reply_of_each_span():
     assert (result.repeatable, result.duplicates) == (3, 2)
     assert pool_subset([result])["duplicates"] == pytest.approx(200 / 3)
     assert pool_subset([result])["out_of_span"] == pytest.approx(100 / 6)
+
+
+def test_replies_of_one_time_keep_their_order_and_one_is_the_first(tmp_path):
+    items = [{"content": text, "time": 3.0} for text in ("zebra", "apple", "zebra")]
+    (tmp_path / "p.jsonl").write_text(json.dumps({"question_id": "q", "model_response_list": items}) + "\n")
+    said = read_predictions(tmp_path / "p.jsonl", [episode(gold(2, 6))])["q"]
+    assert [turn.reply for turn in said.replies] == ["zebra", "apple", "zebra"]
+    result = score_question(said, FixedJudge(lambda text: 0))
+    assert (result.repeatable, result.duplicates) == (2, 1)
 
 
 def test_duplicates_that_the_judge_cannot_tell_are_left_out_and_counted():

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proactive_env.errors import InputError
+from proactive_env.plugin import load_class
 from proactive_env.rewards import ComponentReward, JudgeUnavailable, LexicalJudge
 from proactive_env.rewards.make import REWARDS
 
@@ -182,18 +183,43 @@ def test_a_users_file_reward_travels(user_file, tmp_path, monkeypatch):
     assert [json.loads(line) for line in lines] == [expected, expected]
 
 
+def test_a_users_judge_file_travels(tmp_path, monkeypatch):
+    (tmp_path / "judge.py").write_text(
+        "from proactive_env.rewards import LexicalJudge\nclass Mine(LexicalJudge):\n    pass\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    env = make({"pauc": 3}, judge="judge.py:Mine")
+    monkeypatch.chdir("/")
+    for copy in (gym.make(EnvSpec.from_json(env.spec.to_json())), pickle.loads(pickle.dumps(env))):
+        assert play(copy, ["A red circle."])[-1][0] == play(env, ["A red circle."])[-1][0]
+
+
+def test_a_file_reward_wrapped_by_hand_travels(user_file, tmp_path):
+    env = load_class(f"{user_file}:Brevity")(gym.make("TinyWorld-v0", size=2), weight=0.5)
+    (tmp_path / "spec.json").write_text(env.spec.to_json())
+    code = (
+        "import sys, gymnasium as gym, proactive_env\n"
+        "from gymnasium.envs.registration import EnvSpec\n"
+        "env = gym.make(EnvSpec.from_json(open(sys.argv[1]).read()))\n"
+        "env.reset(seed=0); print(sorted(env.step('Hello.')[4]['reward_terms']))\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "spec.json")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ, cwd="/").stdout
+    assert "'brevity'" in printed
+
+
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_a_users_file_reward_runs_in_worker_processes(user_file, context):
     envs = gym.make_vec(
         "TinyWorld-v0",
-        num_envs=2,
+        num_envs=8,
         vectorization_mode="async",
         vector_kwargs={"shared_memory": False, "context": context},
         size=2,
         rewards={f"{user_file}:Brevity": {"pay": "turn"}},
     )
     envs.reset(seed=0)
-    assert envs.step(["x" * 100, "NO REPLY"])[1].tolist() == [-1.0, 0.0]
+    assert envs.step(["x" * 100, "NO REPLY"] * 4)[1].tolist() == [-1.0, 0.0] * 4
     envs.close()
 
 
@@ -220,6 +246,8 @@ class TestErrors:
             ({"builtins:dict": 1}, "expected a subclass of ComponentReward"),
             ({"proactive_env.rewards:PaucRewards": 1}, "no class 'PaucRewards'; did you mean 'PaucReward'"),
             ({"pauc": {"pay": "never"}}, "expected pay='end' or pay='turn'"),
+            ({"in_span": {"formula": "papr"}}, "expected formula='paper' or formula='code', found 'papr'"),
+            ({"pauc": {"levels": 1}}, "expected levels >= 2"),
             ({"pauc": {"judge": "lexicl"}}, "no judge 'lexicl'; did you mean 'lexical'"),
         ],
     )

@@ -179,6 +179,11 @@ class TestLexicalJudge:
     def test_a_gold_reply_of_function_words_can_still_be_met(self):
         assert self.judge.coverage("q", "It is.", "it is", 3) == 2
 
+    def test_texts_without_words_are_compared_as_they_are(self):
+        assert self.judge.coverage("q", "!!!", "!!!", 3) == 2
+        assert self.judge.coverage("q", "!!!", "?", 3) == 0
+        assert not self.judge.repeats(["A dog."], "?!")
+
     def test_repeats_needs_one_earlier_reply_with_all_words(self):
         assert self.judge.repeats(["A red circle.", "A blue square."], "the blue square")
         assert not self.judge.repeats(["A red circle.", "A blue square."], "a red square")
