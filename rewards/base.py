@@ -24,7 +24,6 @@ from proactive_env.rewards.judge import JudgeUnavailable
 from proactive_env.turn import Transcript
 
 Pay = Literal["end", "turn"]
-Formula = Literal["paper", "code"]
 
 
 class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
@@ -147,17 +146,6 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return rebuild, (self.env, class_path(type(self)), self._arguments)
-
-
-def check_formula(formula: Formula) -> Formula:
-    """`formula`, if it is one.
-
-    Raises:
-        InputError: it is not.
-    """
-    if formula not in ("paper", "code"):
-        raise InputError(f"expected formula='paper' or formula='code', found {formula!r}")
-    return formula
 
 
 def _named(cls: type[ComponentReward], env: gym.Env[Any, Any], args: tuple[Any, ...]) -> dict[str, Any]:

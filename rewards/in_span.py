@@ -1,16 +1,13 @@
 """How much of what is said comes at a time when there is something to say."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import gymnasium as gym
-
-from proactive_env.environment import Observation
-from proactive_env.rewards.base import ComponentReward, Formula, check_formula
 from proactive_env.rewards.counts import in_some_span
+from proactive_env.rewards.formula import FormulaReward
 from proactive_env.turn import Transcript
 
 
-class InSpanReward(ComponentReward):
+class InSpanReward(FormulaReward):
     """1 - the share of replies outside every gold span (MMDuet2, arXiv 2512.06810, section 4.3.2, r_in_span).
 
     Every gold span of the episode counts, scored or not. With no replies the score is 1.
@@ -18,22 +15,10 @@ class InSpanReward(ComponentReward):
     Args:
         formula: `"paper"`, or `"code"` for the authors' code: minus the share of turns outside every span at which the
             agent spoke; 0 where there is no such turn.
-        options: `pay`: see `ComponentReward`, as for `env`, `weight` and `name`.
+        options: See the base classes, as for `env`, `weight` and `name`.
     """
 
     scope: ClassVar[str] = "reply times"
-
-    def __init__(
-        self,
-        env: gym.Env[Observation, str],
-        weight: float = 1.0,
-        name: str | None = None,
-        *,
-        formula: Formula = "paper",
-        **options: Any,
-    ) -> None:
-        super().__init__(env, weight, name, **options)
-        self.formula = check_formula(formula)
 
     def score(self, transcript: Transcript) -> float:
         """1 - replies out of span / replies."""

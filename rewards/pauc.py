@@ -8,7 +8,7 @@ import gymnasium as gym
 
 from proactive_env.environment import Observation
 from proactive_env.errors import InputError
-from proactive_env.rewards.base import Formula, check_formula
+from proactive_env.rewards.formula import FormulaReward
 from proactive_env.rewards.judged import JudgedReward
 from proactive_env.turn import Transcript
 
@@ -52,7 +52,7 @@ def pauc(
     return area / ((end - start) * max_score)
 
 
-class PaucReward(JudgedReward):
+class PaucReward(FormulaReward, JudgedReward):
     """Mean PAUC of the gold spans, each reply judged alone (MMDuet2, arXiv 2512.06810, section 4.3.2, r_pauc).
 
     A reply counts in every scored span that holds it, ends included. Without a scored span the score is 0.
@@ -62,7 +62,7 @@ class PaucReward(JudgedReward):
             played.
         levels: The judge's levels; its top score is `levels` - 1.
         omega: See `pauc`.
-        options: `pay`, `judge`: see `JudgedReward`, as for `env`, `weight` and `name`.
+        options: See the base classes, as for `env`, `weight` and `name`.
     """
 
     scope: ClassVar[str] = "scored gold spans"
@@ -73,13 +73,11 @@ class PaucReward(JudgedReward):
         weight: float = 1.0,
         name: str | None = None,
         *,
-        formula: Formula = "paper",
         levels: int = 5,
         omega: float = 0.5,
         **options: Any,
     ) -> None:
         super().__init__(env, weight, name, **options)
-        self.formula = check_formula(formula)
         if levels < 2 or not 0 <= omega <= 1:
             raise InputError(f"expected levels >= 2 and omega in 0..1, found {levels=} and {omega=}")
         self.levels = levels

@@ -1,17 +1,14 @@
 """How few replies begin like an earlier one, which a judge of content may not mind."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import gymnasium as gym
-
-from proactive_env.environment import Observation
-from proactive_env.rewards.base import ComponentReward, Formula, check_formula
+from proactive_env.rewards.formula import FormulaReward
 from proactive_env.turn import Transcript
 
 THRESHOLD_CHARACTERS = 50
 
 
-class PrefixReward(ComponentReward):
+class PrefixReward(FormulaReward):
     """1 - the share of replies that start like an earlier one (MMDuet2, arXiv 2512.06810, section 4.3.2, r_pfx).
 
     A reply counts if its longest common prefix with an earlier reply, the history's included, is longer than 50
@@ -19,22 +16,10 @@ class PrefixReward(ComponentReward):
 
     Args:
         formula: `"paper"`, or `"code"` for the authors' code: minus such replies over all turns, silent ones included.
-        options: `pay`: see `ComponentReward`, as for `env`, `weight` and `name`.
+        options: See the base classes, as for `env`, `weight` and `name`.
     """
 
     scope: ClassVar[str] = "replies, against earlier ones"
-
-    def __init__(
-        self,
-        env: gym.Env[Observation, str],
-        weight: float = 1.0,
-        name: str | None = None,
-        *,
-        formula: Formula = "paper",
-        **options: Any,
-    ) -> None:
-        super().__init__(env, weight, name, **options)
-        self.formula = check_formula(formula)
 
     def score(self, transcript: Transcript) -> float:
         """1 - replies with a long common prefix / replies."""

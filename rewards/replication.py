@@ -2,16 +2,13 @@
 
 from typing import Any, ClassVar
 
-import gymnasium as gym
-
-from proactive_env.environment import Observation
-from proactive_env.rewards.base import Formula, check_formula
 from proactive_env.rewards.counts import later_in_span, repeated
+from proactive_env.rewards.formula import FormulaReward
 from proactive_env.rewards.judged import JudgedReward
 from proactive_env.turn import Transcript
 
 
-class ReplicationReward(JudgedReward):
+class ReplicationReward(FormulaReward, JudgedReward):
     """1 - the share of replies that only repeat earlier ones (MMDuet2, arXiv 2512.06810, section 4.3.2, r_rep).
 
     Earlier replies are those of the history too. With no replies the score is 1.
@@ -19,22 +16,10 @@ class ReplicationReward(JudgedReward):
     Args:
         formula: `"paper"`, or `"code"` for the authors' code: minus the share, in which a reply that is in a span but
             is the first in none counts twice; 0 with no replies.
-        options: `pay`, `judge`: see `JudgedReward`, as for `env`, `weight` and `name`.
+        options: See the base classes, as for `env`, `weight` and `name`.
     """
 
     scope: ClassVar[str] = "replies, against earlier ones"
-
-    def __init__(
-        self,
-        env: gym.Env[Observation, str],
-        weight: float = 1.0,
-        name: str | None = None,
-        *,
-        formula: Formula = "paper",
-        **options: Any,
-    ) -> None:
-        super().__init__(env, weight, name, **options)
-        self.formula = check_formula(formula)
 
     def score(self, transcript: Transcript) -> float:
         """1 - repeated / replies."""

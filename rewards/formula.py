@@ -1,0 +1,37 @@
+"""MMDuet2's terms come in two formulas: the paper's, and what its authors' code computes."""
+
+from typing import Any, Literal
+
+import gymnasium as gym
+
+from proactive_env.environment import Observation
+from proactive_env.errors import InputError
+from proactive_env.rewards.base import ComponentReward
+
+Formula = Literal["paper", "code"]
+
+
+class FormulaReward(ComponentReward):
+    """One of MMDuet2's terms (arXiv 2512.06810, section 4.3.2).
+
+    Args:
+        formula: `"paper"`, or `"code"` for the authors' code; each term says where they differ.
+        options: See the other base classes, as for `env`, `weight` and `name`.
+
+    Raises:
+        InputError: there is no such formula.
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[Observation, str],
+        weight: float = 1.0,
+        name: str | None = None,
+        *,
+        formula: Formula = "paper",
+        **options: Any,
+    ) -> None:
+        super().__init__(env, weight, name, **options)
+        if formula not in ("paper", "code"):
+            raise InputError(f"expected formula='paper' or formula='code', found {formula!r}")
+        self.formula = formula
