@@ -4,15 +4,23 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 ifeq ($(strip $(UV_FIND_LINKS)),)
 unexport UV_FIND_LINKS
 endif
+UV = VIRTUAL_ENV=.venv .venv/bin/uv pip install --quiet
 
 .PHONY: setup demo test
 
-setup: .venv/installed
+setup: .venv/installed .venv/browser
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet uv
-	VIRTUAL_ENV=.venv .venv/bin/uv pip install --quiet --editable ".[hub,openai,plot]" --group dev
+	$(UV) --editable ".[hub,openai,plot]" --group dev
+	touch $@
+
+# The tests open pages in a browser: one that is there, or Debian's where apt may install it, or Playwright's own.
+.venv/browser: .venv/installed
+	command -v chromium || command -v chromium-browser || command -v google-chrome \
+	|| { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium; } \
+	|| .venv/bin/playwright install chromium
 	touch $@
 
 demo: setup
@@ -22,7 +30,7 @@ test: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	rm -rf build
-	VIRTUAL_ENV=.venv .venv/bin/uv pip install --quiet --no-deps --target build/typed .
+	$(UV) --no-deps --target build/typed .
 	cd build && MYPYPATH=typed ../.venv/bin/mypy --config-file ../pyproject.toml -p proactive_env
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict --site-dir build/site
 	.venv/bin/pytest

@@ -14,6 +14,7 @@ from proactive_env.recipes.doctor import doctor
 from proactive_env.recipes.evaluate import commands
 from proactive_env.recipes.evaluate.run import RolloutConfig, Run
 from proactive_env.recipes.evaluate.tables import scores_table
+from proactive_env.recipes.show.command import show
 from proactive_env.rewards.judge import JudgeUnavailable, LexicalJudge
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(commands.rollout)
 app.command(name="eval")(commands.evaluate)
 app.command(name="score")(commands.score_runs)
+app.command()(show)
 app.command()(doctor)
 app.add_typer(judge.app, name="judge")
 data = typer.Typer(no_args_is_help=True, help="Fetch the data that other commands play.")

@@ -104,7 +104,7 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
         credit = 0.0
         if self.pay == "turn":
             self._values.append(self._score(self._transcript()))
-            credit = _credits(self._values)[-1]
+            credit = turn_credits(self._values)[-1]
         elif done:
             transcript = self._transcript()
             self._values = [self._score(transcript.first(count + 1)) for count in range(len(transcript.turns))]
@@ -131,7 +131,7 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
         value = self._values[-1]
         episode["scores"][self.name] = value
         episode["terms"][self.name] = self.weight * value
-        episode["terms_per_turn"][self.name] = [self.weight * credit for credit in _credits(self._values)]
+        episode["terms_per_turn"][self.name] = [self.weight * credit for credit in turn_credits(self._values)]
         episode["valid"] = episode["valid"] and not math.isnan(value)
 
     @property  # type: ignore[override]
@@ -157,7 +157,8 @@ def _new_record(transcript: Transcript) -> dict[str, Any]:
     return {"scores": {}, "terms": {}, "terms_per_turn": {}, "counts": episode_counts(transcript), "valid": True}
 
 
-def _credits(values: list[float]) -> list[float]:
+def turn_credits(values: list[float]) -> list[float]:
+    """What each turn gained, from the scores after 1, 2, ... turns."""
     return [after - before for before, after in pairwise([0.0, *values])]
 
 

@@ -76,13 +76,14 @@ def _short(names: Iterable[str]) -> dict[str, str]:
 
 
 def _caption(runs: Mapping[str, Mapping[str, Any]]) -> str:
-    judges = {_judge(scores["judge"]) for scores in runs.values()}
+    judges = {judge_line(scores["judge"]) for scores in runs.values()}
     failures = sum(row["judge_failures"] for scores in runs.values() for row in scores["subsets"].values())
     lines = [_LEGEND, *sorted(judges), *([f"{failures} judgements could not be used"] if failures else [])]
     return "\n".join(lines)
 
 
-def _judge(judge: Mapping[str, Any]) -> str:
+def judge_line(judge: Mapping[str, Any]) -> str:
+    """Who judged, and whether that compares with published results."""
     if judge["kind"] != "chat":
         return f"{judge['kind']} judge: not comparable with published results"
     return f"judge {judge['model']}, prompts {judge['prompt_version']}, {judge['levels']} levels"

@@ -20,6 +20,7 @@ from proactive_env.episode import Episode, Timespan
 from proactive_env.frame_cache import FrameCache
 from proactive_env.recipes.evaluate.proactivevideoqa import LEVELS, OMEGAS, pauc_sum, points, score_question
 from proactive_env.recipes.evaluate.score import score
+from proactive_env.recipes.evaluate.tables import judge_line
 from proactive_env.recipes.show.terms import terms_per_turn
 from proactive_env.rewards.counts import in_some_span, repeated
 from proactive_env.rewards.judge import AsyncJudge, Judge, JudgeUnavailable
@@ -67,7 +68,7 @@ def collect(
             questions.append(_question(episode, dialogues, pool))
             on_question()
     return {
-        "judge": _judge_line(judge.describe()),
+        "judge": judge_line({**judge.describe(), "levels": LEVELS}),
         "levels": LEVELS,
         "omega": OMEGA,
         "weights": WEIGHTS,
@@ -94,12 +95,6 @@ def render(data: Mapping[str, Any]) -> str:
     for name, part in parts.items():  # the data last: whatever stands in it is not replaced
         page = page.replace(f"{{{{{name}}}}}", part)
     return page
-
-
-def _judge_line(judge: Mapping[str, str | None]) -> str:
-    model = f", model {judge['model']}" if judge["model"] else ""
-    line = f"Judge: {judge['kind']}{model}, prompts {judge['prompt_version']}, {LEVELS} levels"
-    return line if judge["kind"] == "chat" else f"{line} · {judge['kind']} judge: not comparable with published results"
 
 
 def _question(episode: Episode, dialogues: Sequence[Transcript | None], judge: JudgePool) -> dict[str, Any]:

@@ -361,7 +361,7 @@ function legend() {
       `judged ${level} of ${top_level}, with all said in the span so far`)),
     reply("none", "–", "in span, but not counted"), reply("outside", "×", "out of span"),
     reply("none repeated", "–", "ringed: said before"),
-    swatch("accent", `line: score so far; shaded: PAUC ω ${page.omega}, in which delays count ${page.omega}`),
+    swatch("accent", `line: score so far; shaded: what PAUC ω ${page.omega} counts, delays × ${1 - page.omega}`),
     ...Object.entries(page.weights).map(([name, weight]) => swatch(`term-${name}`, `reward ${name}, up to ${weight}`)),
   );
 }

@@ -4,10 +4,9 @@ Nothing is played and no video is opened: a reward is a function of the transcri
 """
 
 from collections.abc import Mapping
-from itertools import pairwise
 
 from proactive_env.environment import ProactiveVideoEnv
-from proactive_env.rewards.base import ComponentReward
+from proactive_env.rewards.base import ComponentReward, turn_credits
 from proactive_env.rewards.judge import Judge
 from proactive_env.rewards.judge_pool import JudgePool
 from proactive_env.rewards.judged import JudgedReward
@@ -42,4 +41,4 @@ def _reward(name: str, env: ProactiveVideoEnv, weight: float, judge: JudgePool) 
 
 def _credits(reward: ComponentReward, transcript: Transcript) -> list[float]:
     values = [reward.score(transcript.first(count + 1)) for count in range(len(transcript.turns))]
-    return [reward.weight * (after - before) for before, after in pairwise([0.0, *values])]
+    return [reward.weight * credit for credit in turn_credits(values)]

@@ -20,6 +20,7 @@ from proactive_env.recipes.show.command import load_runs, show
 from proactive_env.recipes.show.page import MAX_CHARACTERS, THUMBNAILS, collect, render
 from proactive_env.recipes.show.terms import terms_per_turn
 from proactive_env.rewards import JudgeUnavailable, LexicalJudge
+from proactive_env.rewards.judge import AsyncJudge, Usage
 from proactive_env.rewards.make import WEIGHTS, make
 from proactive_env.turn import NO_REPLY, Transcript, Turn
 
@@ -137,6 +138,33 @@ def test_a_question_without_an_answer_of_the_judge_stays_unscored():
     assert none["judged"]["pauc"] == 25.0
 
 
+class Remote(AsyncJudge):
+    """The lexical judge, as if it were far away."""
+
+    def __init__(self):
+        self.asked, self.usage = [], Usage()
+
+    async def coverage_async(self, *question):
+        self.asked.append(question)
+        return LexicalJudge().coverage(*question)
+
+    async def repeats_async(self, *question):
+        self.asked.append(question)
+        return LexicalJudge().repeats(*question)
+
+    def describe(self):
+        return {"kind": "chat", "model": "far", "prompt_version": "0"}
+
+
+def test_a_judge_that_takes_many_questions_is_asked_each_once(tiny):
+    remote = Remote()
+    episodes, played, _ = load_runs(tiny)
+    page = collect(episodes, played, remote)
+    assert len(remote.asked) == len(set(remote.asked))
+    assert page["judge"] == "judge far, prompts 0, 3 levels"
+    assert page["questions"] == collected(*tiny)["questions"]
+
+
 def test_a_run_that_has_not_played_a_question_is_shown_so(tmp_path):
     both = play(tmp_path / "both", "oracle", size=2)
     part = play(tmp_path / "part", "oracle", size=1)
@@ -244,7 +272,6 @@ def opened(data, folder, **context):
 
     programs = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
     chromium = next((program for program in programs if program), None)
-    assert chromium, "this test needs a Chromium on the PATH: apt-get install chromium"
     file = folder / "show.html"
     file.write_text(render(data), encoding="utf-8")
     requests, complaints = [], []
@@ -287,17 +314,17 @@ def test_filters_change_what_is_listed(real, tmp_path):
         assert listed(page) == sorted(ids, key=lambda one: paucs[one][1])
         page.get_by_role("button", name="Worst first").click()
 
-        page.get_by_role("button", name="Silent").click()
+        page.get_by_role("button", name="Silent", exact=True).click()
         assert listed(page) == []
         assert page.get_by_text("No question matches").is_visible()
         page.locator("#run").select_option("any")
         assert listed(page) == ids
         page.locator("#run").select_option("chatter")
-        page.get_by_role("button", name="Silent").click()
-        page.get_by_role("button", name="Repeated").click()
+        page.get_by_role("button", name="Silent", exact=True).click()
+        page.get_by_role("button", name="Repeated", exact=True).click()
         repeating = [q["id"] for q in data["questions"] if any(q["runs"][2]["judged"]["repeated"])]
         assert listed(page) == repeating != []
-        page.get_by_role("button", name="Repeated").click()
+        page.get_by_role("button", name="Repeated", exact=True).click()
 
         page.get_by_label("Subset").select_option("VAD")
         assert listed(page) == ["Explosion016_x264.mp4"]
