@@ -134,8 +134,8 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
         episode["terms_per_turn"][self.name] = [self.weight * credit for credit in turn_credits(self._values)]
         episode["valid"] = episode["valid"] and not math.isnan(value)
 
-    @property  # type: ignore[override]
-    def spec(self) -> EnvSpec | None:
+    @property
+    def spec(self) -> EnvSpec | None:  # type: ignore[override]
         """Gymnasium's record of the chain: plain data that any process can make again."""
         inner = self.env.spec
         if inner is None:
