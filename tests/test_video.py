@@ -1,6 +1,5 @@
 """Frames of tiny videos written here, beside a plain loop over every picture and beside what the pictures show."""
 
-import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from hypothesis import strategies as st
 from proactive_env import video
 from proactive_env.video import VideoError, decode_frames, frame_size, probe_duration
 
-REAL_DATA = os.environ.get("PROACTIVE_ENV_REAL_DATA")
 WIDTH, HEIGHT, RATE = 112, 56, 10
 X264 = {"preset": "veryfast", "g": "25", "bf": "3", "b_pyramid": "normal", "x264-params": "log=-1"}
 
@@ -410,9 +408,8 @@ def test_arguments_that_ask_for_nothing(clip, count, frame_interval):
         decode_frames(clip, count=count, frame_interval=frame_interval)
 
 
-@pytest.mark.skipif(REAL_DATA is None, reason="PROACTIVE_ENV_REAL_DATA names no folder with real videos")
-def test_every_pixel_of_real_videos(decodes):
-    paths = sorted(Path(REAL_DATA).rglob("*.mp4"))
+def test_every_pixel_of_real_videos(real_data, decodes):
+    paths = sorted(real_data.rglob("*.mp4"))
     assert paths
     for path in paths:
         count = max(1, int(probe_duration(path)))

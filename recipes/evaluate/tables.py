@@ -64,8 +64,8 @@ def differences_table(first: str, differences: Mapping[str, Mapping[str, Any]]) 
 def _table(title: str, caption: str | None = None) -> Table:
     left: Any = {"title_justify": "left", "caption_justify": "left"}
     table = Table(title=title, caption=caption, box=SIMPLE_HEAD, padding=0, **left)
-    table.add_column("run")
-    table.add_column("subset")
+    table.add_column("run", overflow="fold")
+    table.add_column("subset", overflow="fold")
     return table
 
 
