@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,6 +52,18 @@ def test_the_scripted_agents_are_ordered_on_the_real_videos(benchmark, tmp_path)
         assert oracle["out_of_span"] == 0.0
         assert chatter["replies_per_question"] >= oracle["replies_per_question"]
     assert results["chatter"]["WEB"]["duplicates"] == 100.0
+
+
+def test_ego_centric_questions_are_played_and_pooled(tmp_path):
+    from builders import write_video
+    from conftest import ROOT
+
+    root = shutil.copytree(ROOT / "tests" / "data" / "proactivevideoqa", tmp_path / "benchmark")
+    write_video(root / "EGO" / "videos" / "kitchen.mp4", seconds=10)
+    assert evaluate(root, "silent", tmp_path)["subsets"]["EGO"]["pauc"]["0.5"] == 25.0
+    oracle = evaluate(root, "oracle", tmp_path)["subsets"]["EGO"]
+    # frames a second, two a turn: the spans [1, 5] and [6, 10] are first met at 2 s and at 6 s
+    assert (oracle["spans"], oracle["mean_delay_s"], oracle["pauc"]["0"]) == (2, 0.5, 100 * (0.8125 + 1) / 2)
 
 
 def test_a_run_folder_scores_again_without_its_videos(benchmark, tmp_path):
