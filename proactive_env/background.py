@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
+_THREAD = "proactive-background"
 _lock = threading.Lock()
 _loops: dict[int, asyncio.AbstractEventLoop] = {}
 
@@ -22,7 +23,14 @@ def submit(coroutine: Coroutine[Any, Any, Result]) -> Future[Result]:
 
 
 def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine on this process's background loop and wait for its result."""
+    """Run a coroutine on this process's background loop and wait for its result.
+
+    Raises:
+        RuntimeError: the caller runs on that loop itself, and would wait for ever.
+    """
+    if threading.current_thread().name == _THREAD:
+        coroutine.close()
+        raise RuntimeError("this code runs on the background loop already: await the asynchronous method instead")
     return submit(coroutine).result()
 
 
@@ -31,5 +39,5 @@ def _loop() -> asyncio.AbstractEventLoop:
         process = os.getpid()
         if process not in _loops:
             _loops[process] = asyncio.new_event_loop()
-            threading.Thread(target=_loops[process].run_forever, name="proactive-background", daemon=True).start()
+            threading.Thread(target=_loops[process].run_forever, name=_THREAD, daemon=True).start()
         return _loops[process]

@@ -2,20 +2,24 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from rich.table import Table
+from rich.text import Text
 
+from proactive_env.datasets.catalog import root_of
 from proactive_env.errors import InputError
 from proactive_env.recipes import console
-from proactive_env.recipes.evaluate.commands import AsJson, JudgeModel, JudgeName, JudgeUrl, judge_config
+from proactive_env.recipes.evaluate.commands import AsJson, Data, JudgeModel, JudgeName, JudgeUrl, judge_config
 from proactive_env.recipes.evaluate.proactivevideoqa import LEVELS
 from proactive_env.recipes.evaluate.run import Run
 from proactive_env.recipes.evaluate.score import score
-from proactive_env.rewards.judge import AsyncJudge, make_judge
+from proactive_env.rewards.chat_judge import ChatJudge
+from proactive_env.rewards.judge import AsyncJudge, make_judge, shorten
 from proactive_env.rewards.judge_pool import JudgePool
 
 Answers = Mapping[Any, int | bool | None]
@@ -42,16 +46,18 @@ def check(
     for name, call in calls.items():
         began = time.perf_counter()
         answer = call()
-        rows.append({"question": name, "answer": answer, "seconds": time.perf_counter() - began})
+        text = asked.last_text if isinstance(asked, ChatJudge) else None
+        rows.append({"question": name, "answer": answer, "text": text, "seconds": time.perf_counter() - began})
     if as_json:
-        console.print_json({"judge": asked.describe(), "answers": rows})
+        usage = {"usage": asdict(asked.usage)} if isinstance(asked, AsyncJudge) else {}
+        console.print_json({"judge": asked.describe(), "answers": rows, **usage})
         return
     table = Table(title=f"{asked.describe()}", title_justify="left")
-    for heading in ("question", "answer (levels from 0)", "seconds"):
+    for heading in ("question", "answer (levels from 0)", "what came back", "seconds"):
         table.add_column(heading)
     for row in rows:
-        unusable = "cannot be used" if row["answer"] is None else str(row["answer"])
-        table.add_row(row["question"], unusable, f"{row['seconds']:.2f}")
+        answer = "cannot be used" if row["answer"] is None else str(row["answer"])
+        table.add_row(row["question"], answer, Text(shorten(row["text"] or "", 300)), f"{row['seconds']:.2f}")
     console.out.print(table)
     if isinstance(asked, AsyncJudge):
         console.out.print(console.usage_line(asked.usage), highlight=False)
@@ -64,24 +70,30 @@ def compare(
     ],
     second: Annotated[str, typer.Argument(help="Another.")],
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs whose replies both of them judge.")],
+    data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Let two judges score the same replies: how often they agree, beyond chance (Cohen's kappa)."""
     judges = [JudgePool(make_judge(spec)) for spec in (first, second)]
-    transcripts = [transcript for run in map(Run, runs) for transcript in run.transcripts(run.config().load()).values()]
+    transcripts = []
+    for run in map(Run, runs):
+        config = run.config()
+        config = config.model_copy(update={"data": root_of(config.benchmark, data)}) if data else config
+        transcripts += run.transcripts(config.load()).values()
     with console.progress("judging") as (start, advance):
         start(len(judges) * len(transcripts), 0)
         for judge in judges:
-            unscored = score(transcripts, judge, on_question=advance).unscored
-            if unscored:
-                raise InputError(f"{judge.describe()} gave no answer for {unscored[0]!r}; run the command again")
+            scores = score(transcripts, judge, on_question=advance)
+            if scores.unscored:
+                raise InputError(f"no answer for {scores.unscored[0]!r}; run the command again\n  {scores.reason}")
     one, two = judges
     tables = {
         "coverage": agreement(one.levels, two.levels, categories=range(LEVELS)),
         "repeats": agreement(one.flags, two.flags, categories=(False, True)),
     }
     if as_json:
-        console.print_json({"judges": [judge.describe() for judge in judges], **tables})
+        described = [{**judge.describe(), "levels": LEVELS} for judge in judges]
+        console.print_json({"judges": described, **tables})
         return
     for name, table in tables.items():
         console.out.print(_confusion_table(name, table))

@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from proactive_env.errors import InputError
 from proactive_env.frame_cache import cache_folder
-from proactive_env.rewards.judge import AsyncJudge, JudgeUnavailable, Usage, shorten
+from proactive_env.rewards.judge import LONGEST_TEXT, AsyncJudge, JudgeUnavailable, Usage, shorten
 from proactive_env.rewards.judge_cache import JudgeCache
 
 if TYPE_CHECKING:
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
 
 PROMPTS = Path(__file__).parent / "prompts"
 """The library's prompts: `coverage3.txt`, `coverage5.txt`, `repeats.txt`."""
+LONGEST_EARLIER_TEXT = 1000
+"""Characters of each earlier reply that the judge sees when it is asked about repetition."""
 ATTEMPTS = 3
 """How often a question is asked until its answer can be read."""
+LONGEST_BACKOFF_S = 60.0
+"""Seconds that a retry may wait because the server asks for it."""
 COOL_DOWN_S = 30.0
 """Seconds for which nothing is asked after twice `concurrency` calls in a row have failed with all their retries."""
 
@@ -43,15 +48,15 @@ class ChatJudge(AsyncJudge):
         model: The model's name on the server.
         url: The server's base URL, such as `http://localhost:8000/v1`; None: OpenAI's.
         api_key_env: The environment variable that holds the API key; servers that need none work without it.
-        prompts: A folder with files that replace the library's prompts of the same name.
+        prompts: A folder, as an absolute path, with files that replace the library's prompts of the same name.
         concurrency: How many calls are under way at once in a process.
-        timeout: Seconds until a call is given up, and retried.
+        timeout: Seconds without a word from the server until a call is given up, and retried.
         retries: How often a call is retried after a timeout, a lost connection, or status 429 or 5xx, with backoff;
             what the server says in `Retry-After` is respected.
         price: What a million prompt tokens and a million completion tokens cost, for the report.
 
     Raises:
-        InputError: the model is missing, a prompt cannot be read, or `openai` is not installed.
+        InputError: an argument cannot be used, or `openai` is not installed.
 
     Example:
         >>> judge = ChatJudge("Qwen/Qwen3-8B", url="http://localhost:8000/v1")
@@ -73,13 +78,20 @@ class ChatJudge(AsyncJudge):
     ) -> None:
         if not model:
             raise InputError("a chat judge needs the model's name: 'chat:MODEL?url=URL', or --judge-model")
+        if not (concurrency >= 1 and timeout > 0 and retries >= 0):
+            found = f"{concurrency=}, {timeout=}, {retries=}"
+            raise InputError(f"expected concurrency >= 1, timeout > 0 seconds and retries >= 0, found {found}")
+        if price is not None and not (isinstance(price, Sequence) and len(price) == 2):
+            raise InputError(f"expected price=[prompt, completion], for a million tokens each, found {price!r}")
+        _check_url(url)
         self.model = model
         self.usage = Usage(cost=0.0 if price else None)
+        self.last_text = ""
         self._price = price
         self._failed_in_a_row = 0
         self._closed_until = 0.0
         self._server = (url, api_key_env, concurrency, timeout, retries)
-        self._prompts = {name: _read_prompt(name, prompts) for name in ("coverage3", "coverage5", "repeats")}
+        self._prompts = _read_prompts(prompts)
         self._version = hashlib.sha256(json.dumps(self._prompts, sort_keys=True).encode()).hexdigest()[:12]
         self._cache = JudgeCache(cache_folder() / "judge.sqlite")
 
@@ -87,12 +99,14 @@ class ChatJudge(AsyncJudge):
         """See `Judge.coverage`; there are prompts for 3 and 5 levels."""
         if f"coverage{levels}" not in self._prompts:
             raise InputError(f"the chat judge has prompts for 3 and 5 levels, found levels={levels}")
-        lines = {"Question": question, "Ground Truth Answer": gold, "Predicted Answer": prediction}
+        texts = {"Question": question, "Ground Truth Answer": gold, "Predicted Answer": prediction}
+        lines = {label: _one_line(text) for label, text in texts.items()}
         return await self._ask(f"coverage{levels}", lines, lambda text: read_level(text, levels))
 
     async def repeats_async(self, earlier: Sequence[str], reply: str) -> bool | None:
         """See `Judge.repeats`."""
-        lines = {"Previous Turns": " | ".join(map(_one_line, earlier)), "New Turn": reply}
+        said = dict.fromkeys(_one_line(text, LONGEST_EARLIER_TEXT) for text in earlier)
+        lines = {"Previous Turns": " | ".join(said), "New Turn": _one_line(reply)}
         answer = await self._ask("repeats", lines, read_yes_or_no)
         return None if answer is None else bool(answer)
 
@@ -103,7 +117,7 @@ class ChatJudge(AsyncJudge):
     async def _ask(
         self, prompt: str, lines: dict[str, str], read: Callable[[str], Answer | None]
     ) -> Answer | int | None:
-        content = "\n".join(f"{label}: {_one_line(text)}" for label, text in lines.items())
+        content = "\n".join(f"{label}: {text}" for label, text in lines.items())
         identity = json.dumps([self.model, self._version, prompt, content])
         key = hashlib.sha256(identity.encode()).hexdigest()
         kept = await asyncio.to_thread(self._cache.get, key)
@@ -119,27 +133,34 @@ class ChatJudge(AsyncJudge):
         return None
 
     async def _complete(self, messages: Any) -> str:
+        client, gate = _connect(os.getpid(), *self._server)
+        _, _, _, timeout, retries = self._server
         import openai
 
-        client, gate = _connect(os.getpid(), *self._server)
         async with gate:
             if time.monotonic() < self._closed_until:
                 raise JudgeUnavailable(f"judge {self.model} at {client.base_url}: too many calls failed in a row")
             self.usage.calls += 1
             try:
-                completion = await client.chat.completions.create(model=self.model, messages=messages)
-                text = completion.choices[0].message.content or ""
+                async with asyncio.timeout((timeout + LONGEST_BACKOFF_S) * (retries + 1)):
+                    completion = await client.chat.completions.create(model=self.model, messages=messages)
+                text = _answer(completion)
             except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
                 raise InputError(
                     f"the judge's server {client.base_url} refuses: {error.message}; "
                     f"check the model {self.model!r}, the URL and the key in ${self._server[1]}"
                 ) from error
-            except (openai.APIError, ValueError, TypeError, IndexError, AttributeError) as error:
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                raise JudgeUnavailable(
+                    f"judge {self.model} at {client.base_url} rejects a question: {error}"
+                ) from error
+            except (openai.APIError, TimeoutError, ValueError, TypeError, IndexError, AttributeError) as error:
                 self._count_failure(gate_width=self._server[2])
                 raise JudgeUnavailable(f"judge {self.model} at {client.base_url}: {error!r}") from error
         self._failed_in_a_row = 0
-        if completion.usage:
-            self._count_tokens(completion.usage.prompt_tokens, completion.usage.completion_tokens)
+        self.last_text = text
+        tokens = completion.usage.model_dump() if completion.usage else {}
+        self._count_tokens(tokens.get("prompt_tokens") or 0, tokens.get("completion_tokens") or 0)
         return text
 
     def _count_failure(self, gate_width: int) -> None:
@@ -162,7 +183,8 @@ def read_level(text: str, levels: int) -> int | None:
         (1, None)
     """
     answer = re.sub(rf"(?:/|out of)\s*{levels}\b", " ", _final(text))
-    digits = {int(digit) for digit in re.findall(r"(?<![\d.])\d+(?!\.?\d)", answer)} & set(range(1, levels + 1))
+    numbers = re.findall(r"(?<![\d.,–-])\d+(?![.,–-]?\d)", answer)
+    digits = {int(number) for number in numbers} & set(range(1, levels + 1))
     return digits.pop() - 1 if len(digits) == 1 else None
 
 
@@ -182,16 +204,55 @@ def _final(text: str) -> str:
     return re.sub(r"<think>.*?(?:</think>|\Z)", " ", text, flags=re.DOTALL).rpartition("</think>")[2]
 
 
-def _one_line(text: str) -> str:
-    return shorten(" ".join(text.split()))
+def _answer(completion: Any) -> str:
+    """What the model says; nothing if it was cut off, since then it may still have been thinking."""
+    choice = completion.choices[0]
+    content = choice.message.content
+    if not isinstance(content, str | None):
+        raise TypeError(f"expected an answer of type str, found {type(content).__name__}")
+    return "" if content is None or choice.finish_reason == "length" else content
 
 
-def _read_prompt(name: str, folder: str | None) -> str:
-    own = Path(folder).expanduser() / f"{name}.txt" if folder else PROMPTS / f"{name}.txt"
-    file = own if own.exists() else PROMPTS / f"{name}.txt"
-    if folder and not Path(folder).expanduser().is_dir():
-        raise InputError(f"{folder}: expected a folder with prompts (coverage3.txt, coverage5.txt, repeats.txt)")
-    return file.read_text(encoding="utf-8").strip()
+def _one_line(text: str, longest: int = LONGEST_TEXT) -> str:
+    return shorten(" ".join(text.split()), longest)
+
+
+def _read_prompts(folder: str | None) -> dict[str, str]:
+    files = {name: PROMPTS / f"{name}.txt" for name in ("coverage3", "coverage5", "repeats")}
+    if folder is not None:
+        own = {file.stem: file for file in Path(folder).glob("*.txt")}
+        if not Path(folder).is_absolute() or not own or not own.keys() <= files.keys():
+            expected = ", ".join(f"{name}.txt" for name in files)
+            found = ", ".join(sorted(file.name for file in own.values())) or "none"
+            raise InputError(
+                f"{folder}: expected the absolute path of a folder with prompts ({expected}), found {found}"
+            )
+        files |= own
+    try:
+        return {name: file.read_text(encoding="utf-8").strip() for name, file in files.items()}
+    except UnicodeDecodeError as error:
+        raise InputError(f"{folder}: expected prompts in UTF-8; {error}") from error
+
+
+def _check_url(url: str | None) -> None:
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InputError(f"expected a URL such as http://localhost:8000/v1, found {url!r}")
+    if parts.username or parts.password:
+        raise InputError("a judge's URL must not hold a key: put it into the environment variable $OPENAI_API_KEY")
+
+
+def _read_key(api_key_env: str) -> str:
+    key = os.environ.get(api_key_env) or "none"
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise InputError(f"the key in ${api_key_env} holds characters that no key has, such as spaces: copy it again")
+    return key
 
 
 @lru_cache
@@ -208,6 +269,5 @@ def _connect(
         from openai import AsyncOpenAI
     except ImportError as error:
         raise InputError("chat judges need the package openai: pip install 'proactive-env[openai]'") from error
-    key = os.environ.get(api_key_env) or "none"
-    client = AsyncOpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=retries)
+    client = AsyncOpenAI(base_url=url, api_key=_read_key(api_key_env), timeout=timeout, max_retries=retries)
     return client, asyncio.Semaphore(concurrency)

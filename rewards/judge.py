@@ -65,6 +65,16 @@ class Usage:
     cost: float | None = None
     """In the currency of the judge's prices; None without prices."""
 
+    def since(self, earlier: "Usage") -> "Usage":
+        """What was added after `earlier`, an older copy of this."""
+        return Usage(
+            self.calls - earlier.calls,
+            self.cached - earlier.cached,
+            self.prompt_tokens - earlier.prompt_tokens,
+            self.completion_tokens - earlier.completion_tokens,
+            None if self.cost is None else self.cost - (earlier.cost or 0.0),
+        )
+
 
 class AsyncJudge(Judge):
     """A judge that takes many questions at once. Subclasses write the asynchronous methods and bound their number."""
@@ -160,10 +170,9 @@ _FUNCTION_WORDS = frozenset(
 )
 
 
-def shorten(text: str) -> str:
-    """`text`, without its middle if it is longer than `LONGEST_TEXT`: what was said first and last counts most."""
-    half = LONGEST_TEXT // 2
-    return text if len(text) <= LONGEST_TEXT else f"{text[:half]} [...] {text[-half:]}"
+def shorten(text: str, longest: int = LONGEST_TEXT) -> str:
+    """`text`, without its middle if it has more than `longest` characters: first and last words count most."""
+    return text if len(text) <= longest else f"{text[: longest // 2]} [...] {text[-longest // 2 :]}"
 
 
 def _content_words(text: str) -> frozenset[str]:

@@ -1,8 +1,13 @@
 """Answers of paid judges on disk: one SQLite file that any number of processes share. It holds no keys and no texts."""
 
+import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from uuid import uuid4
+
+from proactive_env.errors import InputError
 
 
 class JudgeCache:
@@ -10,6 +15,9 @@ class JudgeCache:
 
     Args:
         file: The SQLite file; made, with its folder, on first use.
+
+    Raises:
+        InputError: the file cannot be used (by `get` and `put`).
 
     Example:
         >>> import tempfile
@@ -24,22 +32,39 @@ class JudgeCache:
 
     def get(self, key: str) -> int | None:
         """The answer kept for `key`, if any."""
-        if not self.file.exists():
-            return None
-        with closing(self._connect()) as connection:
+        with self._connect() as connection:
             row = connection.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
         return None if row is None else int(row[0])
 
     def put(self, key: str, answer: int) -> None:
         """Keep an answer."""
-        with closing(self._connect()) as connection, connection:
+        with self._connect() as connection, connection:
             connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, answer))
 
-    def _connect(self) -> sqlite3.Connection:
-        """One connection a call: connections survive neither threads nor forks."""
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        """One connection a use: connections survive neither threads nor forks."""
+        try:
+            if not self.file.exists():
+                self._create()
+            with closing(sqlite3.connect(self.file, timeout=60.0)) as connection:
+                connection.execute("PRAGMA synchronous=NORMAL")
+                yield connection
+        except (sqlite3.Error, OSError) as error:
+            raise InputError(
+                f"{self.file}: the cache of judgements cannot be used: {error}; delete it, or set PROACTIVE_ENV_CACHE"
+            ) from error
+
+    def _create(self) -> None:
+        """Make the file under another name and link it, so that processes that start together see it whole."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.file, timeout=60.0)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer INTEGER NOT NULL)")
-        return connection
+        draft = self.file.with_name(f"{uuid4().hex}.sqlite")
+        try:
+            with closing(sqlite3.connect(draft)) as connection, connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("CREATE TABLE answers (key TEXT PRIMARY KEY, answer INTEGER NOT NULL)")
+            os.link(draft, self.file)
+        except FileExistsError:
+            pass  # another process was first
+        finally:
+            draft.unlink(missing_ok=True)

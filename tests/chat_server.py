@@ -18,6 +18,7 @@ class ChatServer(ThreadingHTTPServer):
         self.answer, self.delay = answer, delay
         self.faults, self.asked, self.keys = [], [], set()
         self.now = self.most = 0
+        self.retry_after = "0.1"
         self.lock = threading.Lock()
 
     @property
@@ -73,19 +74,36 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send(200, b'{"choices": [{"mess')
             case "no choices":
                 self.send(200, b'{"choices": []}')
+            case "drip":
+                self.send_response(200)
+                self.end_headers()
+                for _ in range(30):
+                    self.wfile.write(b" ")
+                    time.sleep(0.2)
+                self.close_connection = True
             case int():
-                self.send(fault, b'{"error": {"message": "no"}}', {"Retry-After": "0.1"} if fault == 429 else {})
+                headers = {"Retry-After": self.server.retry_after} if fault == 429 else {}
+                self.send(fault, b'{"error": {"message": "no"}}', headers)
+            case "odd usage":
+                self.complete(self.right(body, content), usage={})
+            case "null content":
+                self.complete(None)
+            case "list content":
+                self.complete(["3"])
+            case str() if fault.startswith("cut "):
+                self.complete(fault.removeprefix("cut "), finish_reason="length")
             case _:
-                text = (
-                    self.server.answer({"system": body["messages"][0]["content"]} | fields(content))
-                    if fault is None
-                    else fault
-                )
-                message = {"role": "assistant", "content": text}
-                usage = {"prompt_tokens": 100, "completion_tokens": 2, "total_tokens": 102}
-                choice = {"index": 0, "finish_reason": "stop", "message": message}
-                head = {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"]}
-                self.send(200, json.dumps(head | {"choices": [choice], "usage": usage}).encode())
+                self.complete(self.right(body, content) if fault is None else fault)
+
+    def right(self, body, content):
+        return self.server.answer({"system": body["messages"][0]["content"]} | fields(content))
+
+    def complete(self, content, finish_reason="stop", usage=None):
+        tokens = {"prompt_tokens": 100, "completion_tokens": 2, "total_tokens": 102} if usage is None else usage
+        message = {"role": "assistant", "content": content}
+        choice = {"index": 0, "finish_reason": finish_reason, "message": message}
+        head = {"id": "x", "object": "chat.completion", "created": 0, "model": "m"}
+        self.send(200, json.dumps(head | {"choices": [choice], "usage": tokens}).encode())
 
     def send(self, status, content, headers=None):
         self.send_response(status)

@@ -233,9 +233,10 @@ def show(scores: dict[str, Scores], as_json: bool) -> None:
             console.out.print(console.usage_line(usage), highlight=False)
     for result in scores.values():
         console.report_skipped(result.skipped)
-    unscored = [question_id for result in scores.values() for question_id in result.unscored]
+    unscored = [(question_id, result.reason) for result in scores.values() for question_id in result.unscored]
     if unscored:
-        console.problem(f"{len(unscored)} questions are unscored: the judge gave no answer; score again")
+        reason = unscored[0][1]
+        console.problem(f"{len(unscored)} questions are unscored: the judge gave no answer; score again\n  {reason}")
         raise typer.Exit(1)
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from proactive_env.recipes.evaluate.bootstrap import ratio_interval
@@ -29,6 +29,8 @@ class Scores:
     questions: list[QuestionScore] = field(default_factory=list)
     unscored: list[str] = field(default_factory=list)
     """Question ids for which the judge gave no answer."""
+    reason: str = ""
+    """Why the first of them is unscored."""
     skipped: list[str] = field(default_factory=list)
     """What is wrong with the rows and videos that were left out."""
     wall_time_s: float = 0.0
@@ -58,18 +60,21 @@ def score(transcripts: Collection[Transcript], judge: Judge, *, on_question: Cal
     started = time.perf_counter()
     scores = Scores(judge={**judge.describe(), "levels": LEVELS})
     pool = judge if isinstance(judge, JudgePool) else JudgePool(judge)
+    before = Usage()
     if isinstance(pool.judge, AsyncJudge):
+        before = replace(pool.judge.usage)
         with pool.asking_ahead():
             for transcript in transcripts:
                 score_question(transcript, pool)
     for transcript in transcripts:
         try:
             scores.questions.append(score_question(transcript, pool))
-        except JudgeUnavailable:
+        except JudgeUnavailable as error:
             scores.unscored.append(transcript.episode.question_id)
+            scores.reason = scores.reason or str(error)
         on_question()
     scores.wall_time_s = time.perf_counter() - started
-    scores.usage = pool.judge.usage if isinstance(pool.judge, AsyncJudge) else None
+    scores.usage = pool.judge.usage.since(before) if isinstance(pool.judge, AsyncJudge) else None
     return scores
 
 

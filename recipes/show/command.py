@@ -13,7 +13,7 @@ from proactive_env.recipes import console
 from proactive_env.recipes.evaluate.commands import Data, JudgeModel, JudgeName, JudgeUrl, judge_config
 from proactive_env.recipes.evaluate.run import Run
 from proactive_env.recipes.show.page import collect, render
-from proactive_env.rewards.judge import make_judge
+from proactive_env.rewards.judge import AsyncJudge, make_judge
 from proactive_env.turn import Transcript
 
 
@@ -44,6 +44,8 @@ def show(
     out.write_text(render(page), encoding="utf-8")
     console.report_skipped(skipped)
     console.out.print(str(out), soft_wrap=True)
+    if isinstance(asked, AsyncJudge):
+        console.out.print(console.usage_line(asked.usage), highlight=False)
     dialogues = [dialogue for question in page["questions"] for dialogue in question["runs"] if dialogue]
     unscored = sum(dialogue["judged"] is None for dialogue in dialogues)
     if unscored:

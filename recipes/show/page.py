@@ -8,7 +8,7 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from PIL import Image
 from proactive_env.episode import Episode, Timespan
 from proactive_env.frame_cache import FrameCache
 from proactive_env.recipes.evaluate.proactivevideoqa import LEVELS, OMEGAS, pauc_sum, points, score_question
-from proactive_env.recipes.evaluate.score import score
+from proactive_env.recipes.evaluate.score import Scores, score
 from proactive_env.recipes.evaluate.tables import judge_line
 from proactive_env.recipes.show.terms import terms_per_turn
 from proactive_env.rewards.counts import in_some_span, repeated
@@ -67,15 +67,14 @@ def collect(
         if any(dialogues):
             questions.append(_question(episode, dialogues, pool))
             on_question()
+    scores = {name: score(played.values(), pool, on_question=lambda: None) for name, played in runs.items()}
+    notes = (note for name, found in scores.items() for note in _gaps(name, found, len(questions)))
     return {
-        "judge": judge_line({**judge.describe(), "levels": LEVELS}),
+        "judge": "; ".join([judge_line({**judge.describe(), "levels": LEVELS}), *notes]),
         "levels": LEVELS,
         "omega": OMEGA,
         "weights": WEIGHTS,
-        "runs": [
-            {"name": name, "subsets": score(played.values(), pool, on_question=lambda: None).as_dict()["subsets"]}
-            for name, played in runs.items()
-        ],
+        "runs": [{"name": name, "subsets": found.as_dict()["subsets"]} for name, found in scores.items()],
         "questions": questions,
     }
 
@@ -95,6 +94,18 @@ def render(data: Mapping[str, Any]) -> str:
     for name, part in parts.items():  # the data last: whatever stands in it is not replaced
         page = page.replace(f"{{{{{name}}}}}", part)
     return page
+
+
+def _gaps(name: str, scores: Scores, questions: int) -> Iterator[str]:
+    """What the numbers of a run leave out."""
+    failures = sum(question.judge_failures for question in scores.questions)
+    missing = questions - len(scores.questions) - len(scores.unscored)
+    if failures:
+        yield f"{name}: {failures} judgements could not be used"
+    if scores.unscored:
+        yield f"{name}: {len(scores.unscored)} questions are unscored"
+    if missing:
+        yield f"{name}: {missing} of {questions} questions were not played"
 
 
 def _question(episode: Episode, dialogues: Sequence[Transcript | None], judge: JudgePool) -> dict[str, Any]:

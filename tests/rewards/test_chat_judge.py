@@ -78,9 +78,9 @@ def test_a_reply_cannot_pose_as_another_field():
 def test_megabytes_are_cut(server):
     coverage(judge(server), "word " * 200_000)
     assert len(server.asked[0]) < 9000
-    judge(server).repeats(["old " * 9000, "THE LATEST"], "new")
+    judge(server).repeats(["old " * 9000, *(f"reply {n}" for n in range(200)), "reply 7"], "new")
     assert "[...]" in server.asked[1]
-    assert "THE LATEST" in server.asked[1]
+    assert all(server.asked[1].count(f"reply {n} |") == 1 for n in range(199))
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,9 @@ def test_megabytes_are_cut(server):
         ("33", None),
         ("2.5", None),
         ("1 or 2", None),
+        ("-1", None),
+        ("1,5", None),
+        ("2-3", None),
         ("three", None),
     ],
 )
@@ -142,10 +145,42 @@ class TestFaults:
             coverage(judge(server))
 
     def test_retry_after_is_respected(self, server):
-        server.faults = [429]
+        """The client's own backoff would wait 0.4 s or more before the second call."""
+        server.faults = [429] * 2
+        server.retry_after = "0.01"
         started = time.perf_counter()
+        assert coverage(judge(server, retries=2)) == 2
+        assert time.perf_counter() - started < 0.4
+
+    def test_an_answer_that_was_cut_off_cannot_be_used(self, server):
+        server.faults = ["cut 3"] * 3
+        assert coverage(judge(server)) is None
+
+    @pytest.mark.parametrize("fault", ["odd usage", "null content"])
+    def test_odd_answers_do_not_break_anything(self, server, fault):
+        server.faults = [fault]
         assert coverage(judge(server)) == 2
-        assert time.perf_counter() - started >= 0.1
+
+    def test_content_of_another_type_is_no_answer(self, server):
+        server.faults = ["list content"]
+        with pytest.raises(JudgeUnavailable, match="expected an answer of type str, found list"):
+            coverage(judge(server))
+
+    def test_a_question_that_the_server_rejects_closes_nothing(self, server):
+        rejecting = judge(server, concurrency=1)
+        server.faults = [400] * 5
+        for number in range(5):
+            with pytest.raises(JudgeUnavailable, match="rejects a question"):
+                coverage(rejecting, str(number))
+        assert coverage(rejecting) == 2
+
+    def test_a_server_that_drips_is_given_up(self, server, monkeypatch):
+        monkeypatch.setattr("proactive_env.rewards.chat_judge.LONGEST_BACKOFF_S", 0.5)
+        server.faults = ["drip"]
+        started = time.perf_counter()
+        with pytest.raises(JudgeUnavailable, match="TimeoutError"):
+            coverage(judge(server, retries=0))
+        assert time.perf_counter() - started < 2
 
     @pytest.mark.parametrize("status", [401, 403, 404])
     def test_a_server_that_refuses_is_the_users_to_mend(self, server, status):
@@ -160,13 +195,22 @@ class TestFaults:
                 coverage(dead, str(number))
         assert dead.usage.calls == 4
 
-    def test_configuration_errors(self):
+    def test_configuration_errors(self, tmp_path):
         with pytest.raises(InputError, match="needs the model's name"):
             make_judge("chat")
         with pytest.raises(InputError, match="unexpected keyword argument 'urll'"):
             make_judge("chat:m?urll=x")
-        with pytest.raises(InputError, match="expected a folder with prompts"):
+        with pytest.raises(InputError, match="expected the absolute path of a folder with coverage3.txt"):
             make_judge({"kind": "chat", "model": "m", "prompts": "/no/such/folder"})
+        (tmp_path / "coverage_3.txt").write_text("misnamed")
+        with pytest.raises(InputError, match="expected the absolute path of a folder.*found coverage_3.txt"):
+            make_judge({"kind": "chat", "model": "m", "prompts": str(tmp_path)})
+        for url in ("localhost:8000/v1", "http://localhost:port/v1", "ftp://x/v1", "http://"):
+            with pytest.raises(InputError, match="expected a URL such as"):
+                ChatJudge("m", url)
+        for options in ({"concurrency": 0}, {"timeout": 0}, {"retries": -1}, {"price": 2}):
+            with pytest.raises(InputError, match="expected"):
+                ChatJudge("m", **options)
         with pytest.raises(InputError, match="3 and 5 levels"):
             ChatJudge("m", "http://127.0.0.1:9/v1").coverage("q", "g", "p", 4)
 
@@ -199,9 +243,29 @@ class TestCache:
         assert content
         assert b"secret" not in content
 
+    @pytest.mark.parametrize("key", ["sk-secr\u00e9t", "sk-secret\u200b", "sk secret"])
+    def test_a_key_that_cannot_be_one_is_not_printed(self, server, monkeypatch, key):
+        monkeypatch.setenv("ODD_KEY", key)
+        with pytest.raises(InputError, match="the key in .ODD_KEY") as caught:
+            coverage(judge(server, api_key_env="ODD_KEY"))
+        assert "secr" not in str(caught.value)
+
+    def test_a_key_in_the_url_is_refused_unprinted(self):
+        with pytest.raises(InputError, match="must not hold a key") as caught:
+            ChatJudge("m", "http://user:sk-secret@localhost/v1")
+        assert "secret" not in str(caught.value)
+
+    def test_a_broken_file_is_told(self, server):
+        coverage(judge(server))
+        (cache_folder() / "judge.sqlite").write_bytes(b"not a database" * 100)
+        with pytest.raises(InputError, match="judge.sqlite: the cache of judgements cannot be used"):
+            coverage(judge(server), "Another.")
+
     def test_many_processes_share_it(self, tmp_path):
         file = tmp_path / "shared.sqlite"
-        workers = [multiprocessing.get_context("spawn").Process(target=fill, args=(file, n)) for n in range(4)]
+        spawn = multiprocessing.get_context("spawn")
+        together = spawn.Barrier(4)
+        workers = [spawn.Process(target=fill, args=(file, n, together)) for n in range(4)]
         for worker in workers:
             worker.start()
         for worker in workers:
@@ -210,8 +274,9 @@ class TestCache:
         assert sqlite3.connect(file).execute("SELECT COUNT(*) FROM answers").fetchone() == (200,)
 
 
-def fill(file, number):
+def fill(file, number, together):
     cache = JudgeCache(file)
+    together.wait()
     for index in range(100):
         cache.put(f"{number // 2}-{index}", index)
         assert cache.get(f"{number // 2}-{index}") == index
@@ -262,9 +327,11 @@ class TestInTheEnvironment:
         env = self.make(server, timeout=5)
         env.reset(seed=0)
         started = time.perf_counter()
-        for _ in range(4):
-            env.step("A red circle." + " x" * len(server.asked))
-        assert time.perf_counter() - started < 0.3
+        for number in range(4):
+            env.step(f"A red circle {number}.")
+        assert time.perf_counter() - started < 0.3  # nothing waited for an answer,
+        time.sleep(0.6)
+        assert len(server.asked) >= 3  # and yet the questions about repetition are under way
 
     def test_a_judge_that_is_down_makes_the_episode_invalid(self, server):
         server.faults = [500] * 1000
