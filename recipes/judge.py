@@ -21,6 +21,7 @@ from proactive_env.recipes.evaluate.score import score
 from proactive_env.rewards.chat_judge import ChatJudge
 from proactive_env.rewards.judge import AsyncJudge, make_judge, shorten
 from proactive_env.rewards.judge_pool import JudgePool
+from proactive_env.turn import Transcript
 
 Answers = Mapping[Any, int | bool | None]
 
@@ -56,8 +57,8 @@ def check(
     for heading in ("question", "answer (levels from 0)", "what came back", "seconds"):
         table.add_column(heading)
     for row in rows:
-        answer = "cannot be used" if row["answer"] is None else str(row["answer"])
-        table.add_row(row["question"], answer, Text(shorten(row["text"] or "", 300)), f"{row['seconds']:.2f}")
+        answered = "cannot be used" if row["answer"] is None else str(row["answer"])
+        table.add_row(row["question"], answered, Text(shorten(row["text"] or "", 300)), f"{row['seconds']:.2f}")
     console.out.print(table)
     if isinstance(asked, AsyncJudge):
         console.out.print(console.usage_line(asked.usage), highlight=False)
@@ -75,7 +76,7 @@ def compare(
 ) -> None:
     """Let two judges score the same replies: how often they agree, beyond chance (Cohen's kappa)."""
     judges = [JudgePool(make_judge(spec)) for spec in (first, second)]
-    transcripts = []
+    transcripts: list[Transcript] = []
     for run in map(Run, runs):
         config = run.config()
         config = config.model_copy(update={"data": root_of(config.benchmark, data)}) if data else config

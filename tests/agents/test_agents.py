@@ -199,6 +199,7 @@ class TestTranscriptLog:
         replies(env, "oracle")
         log = TranscriptLog(tmp_path / "t.jsonl")
         log.append(env.transcript)
+        log.append(env.transcript)
         whole = log.file.read_bytes()
         log.file.write_bytes(whole + torn.encode())
         log.cut_torn_line()
