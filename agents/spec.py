@@ -31,7 +31,7 @@ def load(spec: str) -> Agent:
     parsed = Spec.parse(spec)
     if parsed.kind in KINDS:
         cls, arguments = load_class(KINDS[parsed.kind]), [parsed.argument] if parsed.argument else []
-    elif parsed.argument:
+    elif parsed.argument.isidentifier():
         cls, arguments = load_class(parsed.head), []
     else:
         raise InputError(

@@ -70,6 +70,7 @@ class TestSpec:
         [
             ("orcale", "no agent 'orcale'; did you mean 'oracle'"),
             ("random?q=1", "unexpected keyword argument 'q'; expected .p: float"),
+            ("no_such_kind:Qwen/Qwen2.5-VL-3B-Instruct", "no agent 'no_such_kind'"),
             ("silent:gpt", "too many positional arguments"),
             ("random?p=2", r"probability p in 0\.\.1"),
             ("nofile.py:Agent", "no such file"),
