@@ -200,7 +200,7 @@ class TestFaults:
             make_judge("chat")
         with pytest.raises(InputError, match="unexpected keyword argument 'urll'"):
             make_judge("chat:m?urll=x")
-        with pytest.raises(InputError, match="expected the absolute path of a folder with coverage3.txt"):
+        with pytest.raises(InputError, match="expected the absolute path of a folder with prompts"):
             make_judge({"kind": "chat", "model": "m", "prompts": "/no/such/folder"})
         (tmp_path / "coverage_3.txt").write_text("misnamed")
         with pytest.raises(InputError, match="expected the absolute path of a folder.*found coverage_3.txt"):
