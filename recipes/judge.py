@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -97,7 +98,7 @@ def compare(
         console.print_json({"judges": described, **tables})
         return
     for name, table in tables.items():
-        console.out.print(_confusion_table(name, table))
+        _print_agreement(name, table)
     console.out.print(f"rows: {first}; columns: {second}", highlight=False)
 
 
@@ -126,14 +127,15 @@ def agreement(one: Answers, two: Answers, categories: Sequence[int]) -> dict[str
     }
 
 
-def _confusion_table(name: str, row: dict[str, Any]) -> Table:
+def _print_agreement(name: str, row: dict[str, Any]) -> None:
     kappa = "-" if row["kappa"] is None else f"{row['kappa']:.2f}"
     share = "-" if row["agreement"] is None else f"{row['agreement']:.1f} %"
-    title = f"{name}: {row['questions']} questions, agreement {share}, Cohen's kappa {kappa}"
-    table = Table(title=title, title_justify="left", caption=f"{row['unusable']} without a usable answer")
+    summary = f"{row['questions']} questions, agreement {share}, Cohen's kappa {kappa}"
+    console.out.print(f"{name}: {summary}; {row['unusable']} without a usable answer", highlight=False)
+    table = Table(box=SIMPLE_HEAD)
     table.add_column("")
     for category in row["categories"]:
         table.add_column(str(category), justify="right")
     for category, counts in zip(row["categories"], row["confusion"], strict=True):
         table.add_row(str(category), *map(str, counts))
-    return table
+    console.out.print(table)
