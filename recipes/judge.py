@@ -12,7 +12,6 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from proactive_env.datasets.catalog import root_of
 from proactive_env.errors import InputError
 from proactive_env.recipes import console
 from proactive_env.recipes.evaluate.commands import AsJson, Data, JudgeModel, JudgeName, JudgeUrl, judge_config
@@ -79,9 +78,7 @@ def compare(
     judges = [JudgePool(make_judge(spec)) for spec in (first, second)]
     transcripts: list[Transcript] = []
     for run in map(Run, runs):
-        config = run.config()
-        config = config.model_copy(update={"data": root_of(config.benchmark, data)}) if data else config
-        transcripts += run.transcripts(config.load()).values()
+        transcripts += run.transcripts(run.config(data).load()).values()
     with console.progress("judging") as (start, advance):
         start(len(judges) * len(transcripts), 0)
         for judge in judges:

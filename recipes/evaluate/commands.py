@@ -132,7 +132,7 @@ def score_runs(
     scores: dict[str, Scores] = {}
     for folder in folders:
         run = Run(folder)
-        config = _narrowed(run.config(), folder, options)
+        config = _narrowed(run.config(data), folder, options)
         scores[str(folder)] = _score_source(str(folder), config, run.transcripts, asked, skip_bad)
         write(scores[str(folder)], folder)
     if predictions:
@@ -158,12 +158,11 @@ def _config(model: type[Config], options: dict[str, Any]) -> Config:
 
 
 def _narrowed(config: BenchmarkConfig, folder: Path, options: dict[str, Any]) -> BenchmarkConfig:
-    """The config of a run, elsewhere (--data) or in part (--subset)."""
+    """The config of a run, or of a part of it (--subset)."""
     for name in ("benchmark", "split", "size"):
         if options[name] not in (None, getattr(config, name)):
             raise InputError(f"{folder} was played with {name} {getattr(config, name)!r}, found {options[name]!r}")
-    data = {"data": root_of(config.benchmark, options["data"])} if options["data"] else {}
-    return config.model_copy(update=data | ({"subset": options["subset"]} if options["subset"] else {}))
+    return config.model_copy(update={"subset": options["subset"]}) if options["subset"] else config
 
 
 def _score_source(

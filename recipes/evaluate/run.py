@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from proactive_env import agents, datasets
 from proactive_env.agents.rollout import rollout
 from proactive_env.agents.transcript_log import TranscriptLog
+from proactive_env.datasets.catalog import root_of
 from proactive_env.datasets.rows import raise_bad_row
 from proactive_env.episode import Episode
 from proactive_env.errors import InputError
@@ -82,13 +83,14 @@ class Run:
         self.folder = folder
         self._log = TranscriptLog(folder / TRANSCRIPTS)
 
-    def config(self) -> RolloutConfig:
-        """The config that the rollout was made with.
+    def config(self, data: Path | None = None) -> RolloutConfig:
+        """The config that the rollout was made with; `data` says where its data set is now, if it has moved.
 
         Raises:
             InputError: the folder holds no run.
         """
-        return read_record(self.folder, RolloutConfig)
+        config = read_record(self.folder, RolloutConfig)
+        return config.model_copy(update={"data": root_of(config.benchmark, data)}) if data else config
 
     def transcripts(self, episodes: Sequence[Episode]) -> dict[str, Transcript]:
         """What is played so far, by question id, in the data set's order.

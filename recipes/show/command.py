@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from proactive_env.datasets.catalog import root_of
 from proactive_env.episode import Episode
 from proactive_env.errors import InputError
 from proactive_env.recipes import console
@@ -69,9 +68,7 @@ def load_runs(
     skipped: list[str] = []
     for folder, name in zip(folders, names, strict=True):
         run = Run(folder)
-        config = run.config()
-        config = config.model_copy(update={"data": root_of(config.benchmark, data)}) if data else config
-        found = {episode.question_id: episode for episode in config.load(skipped.append)}
+        found = {episode.question_id: episode for episode in run.config(data).load(skipped.append)}
         if played:
             _refuse_other_questions(episodes, found, folders[0], folder)
         name = name if names.count(name) == 1 else str(folder)
