@@ -5,15 +5,18 @@ ifeq ($(strip $(UV_FIND_LINKS)),)
 unexport UV_FIND_LINKS
 endif
 UV = VIRTUAL_ENV=.venv .venv/bin/uv pip install --quiet
+# Where no folder of wheels offers the CPU build of torch, PyTorch's own index does.
+TORCH_INDEX = $(if $(UV_FIND_LINKS),,--torch-backend cpu)
 
 .PHONY: setup demo test
 
 setup: .venv/installed .venv/browser
 
-.venv/installed: pyproject.toml
+.venv/installed: pyproject.toml $(wildcard requirements/*)
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet uv
-	$(UV) --editable ".[hub,openai,plot]" --group dev
+	$(UV) --editable ".[hub,openai,plot,scenes,sft]" --group dev -r requirements/cpu.txt --overrides requirements/cpu-overrides.txt $(TORCH_INDEX)
+	cp requirements/torchvision_on_cpu.* $$(.venv/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 	touch $@
 
 # The tests open pages in a browser: one that is there, or Debian's where apt may install it, or Playwright's own.

@@ -2,7 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from proactive_env import background
 from proactive_env.environment import Observation, PastTurn
@@ -57,3 +60,25 @@ class Agent(ABC):
         if self._current is None:
             raise RuntimeError("no conversation is open: call agent.reset(info) with the infos of env.reset() first")
         return background.run(self._current.respond(observation)).text
+
+    def close(self) -> None:  # noqa: B027 (most agents hold nothing)
+        """Free what the agent holds: models, processes, connections. It answers no more."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class ChatAgent(Agent):
+    """A model that can also be asked a plain question about frames, outside any dialogue."""
+
+    @abstractmethod
+    async def ask(self, frames: NDArray[np.uint8], text: str) -> Reply:
+        """The answer to one question.
+
+        Args:
+            frames: (n, height, width, 3) RGB.
+            text: The question.
+        """

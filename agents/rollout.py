@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -49,10 +50,24 @@ def rollout(
                 raise
 
     async def work_together() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(concurrency))
         queue = iter(episodes)
         await asyncio.gather(*(work(queue) for _ in range(min(concurrency, len(episodes)))))
 
-    asyncio.run(work_together())
+    if not _loop_runs_here():
+        asyncio.run(work_together())
+        return
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work_together()).result()
+
+
+def _loop_runs_here() -> bool:
+    """Whether the caller is on an event loop, as everything in a notebook is."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def play(agent: Agent, env: ProactiveVideoEnv, question_id: str) -> Transcript:

@@ -1,5 +1,7 @@
 """`load`: an agent from one string, `kind:model?option=value&option=value`."""
 
+from typing import Any
+
 from proactive_env.agents.base import Agent
 from proactive_env.errors import InputError
 from proactive_env.plugin import Spec, construct, did_you_mean, load_class
@@ -10,16 +12,21 @@ KINDS = {
     "late": "proactive_env.agents.scripted:Late",
     "chatter": "proactive_env.agents.scripted:Chatter",
     "random": "proactive_env.agents.scripted:Random",
+    "transformers": "proactive_env.agents.transformers:TransformersAgent",
+    "vllm": "proactive_env.agents.vllm:VllmAgent",
+    "openai": "proactive_env.agents.openai:OpenAIAgent",
+    "polling": "proactive_env.agents.polling:Polling",
 }
 """The agents that have names; all others are named by `module:Class` or `file.py:Class`."""
 
 
-def load(spec: str) -> Agent:
+def load(spec: str, **options: Any) -> Agent:
     """The agent that `spec` names.
 
     Args:
         spec: `kind`, `kind:model`, `module:Class` or `file.py:Class`, with `?option=value&...` for its arguments;
             values are read as JSON where they are JSON, else as text.
+        options: Further arguments.
 
     Raises:
         InputError: an unknown kind or option.
@@ -39,5 +46,5 @@ def load(spec: str) -> Agent:
         )
     if not issubclass(cls, Agent):
         raise InputError(f"agent {spec!r}: expected a subclass of Agent, found {cls.__name__}")
-    agent: Agent = construct(cls, spec, *arguments, **parsed.options)
+    agent: Agent = construct(cls, spec, *arguments, **(parsed.options | options))
     return agent

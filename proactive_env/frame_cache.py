@@ -150,7 +150,8 @@ def _load(file: Path) -> NDArray[np.uint8] | None:
 
 
 def _map(file: Path) -> NDArray[np.uint8]:
-    return np.lib.format.open_memmap(file, mode="r")
+    frames: NDArray[np.uint8] = np.load(file, mmap_mode="r")
+    return frames
 
 
 def _files(folder: Path, suffix: str) -> Iterator[tuple[Path, os.stat_result]]:

@@ -7,14 +7,19 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from proactive_env.agents.engine import EngineError
+from proactive_env.chat import ChatUnavailable
 from proactive_env.errors import InputError
 from proactive_env.recipes import console, judge
+from proactive_env.recipes.data.build.command import build
 from proactive_env.recipes.data.fetch import fetch
 from proactive_env.recipes.doctor import doctor
 from proactive_env.recipes.evaluate import commands
 from proactive_env.recipes.evaluate.run import RolloutConfig, Run
 from proactive_env.recipes.evaluate.tables import scores_table
+from proactive_env.recipes.sft.command import sft
 from proactive_env.recipes.show.command import show
+from proactive_env.recipes.tiny import tiny
 from proactive_env.rewards.judge import JudgeUnavailable, LexicalJudge
 
 app = typer.Typer(
@@ -26,11 +31,13 @@ app.command()(commands.rollout)
 app.command(name="eval")(commands.evaluate)
 app.command(name="score")(commands.score_runs)
 app.command()(show)
+app.command()(sft)
+app.command()(tiny)
 app.command()(doctor)
 app.add_typer(judge.app, name="judge")
-data = typer.Typer(no_args_is_help=True, help="Fetch the data that other commands play.")
-data.callback()(lambda: None)  # keeps `fetch` a subcommand while it is alone
+data = typer.Typer(no_args_is_help=True, help="Fetch or build the data that other commands play and train on.")
 data.command()(fetch)
+data.command()(build)
 app.add_typer(data, name="data")
 
 
@@ -85,7 +92,7 @@ def main() -> None:
     """Run the command line; errors that are the user's to mend print without a traceback."""
     try:
         app()
-    except (InputError, JudgeUnavailable, OSError) as error:
+    except (InputError, JudgeUnavailable, ChatUnavailable, EngineError, OSError) as error:
         console.problem("\n".join([f"Error: {error}", *getattr(error, "__notes__", [])]))
         sys.exit(1)
 

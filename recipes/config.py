@@ -1,19 +1,85 @@
-"""The record of a run: its effective config and versions, written once beside its results, and never contradicted."""
+"""Configs: read from YAML and `--set`, every key known; recorded beside a run's results, and never contradicted."""
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from proactive_env.errors import InputError
+from proactive_env.plugin import did_you_mean
 
 RECORD = "config.yaml"
 _VERSIONS_OF = ("proactive-env", "gymnasium", "numpy", "av")
 
 Config = TypeVar("Config", bound=BaseModel)
+
+
+def load_config(name_or_file: str, model: type[Config], sets: Sequence[str], presets_folder: Path) -> Config:
+    """A recipe's config.
+
+    Args:
+        name_or_file: The name of a preset, or the path of a YAML file.
+        model: What the config must be.
+        sets: `key=value`, laid over the file in order; dots lead into nested configs, values are YAML.
+        presets_folder: The folder of the presets, `NAME.yaml`.
+
+    Raises:
+        InputError: there is no such preset or file, or the config is not a `model`; the message names each wrong key,
+            and the nearest known one.
+    """
+    preset = presets_folder / f"{name_or_file}.yaml"
+    file = preset if preset.is_file() else Path(name_or_file)
+    if not file.is_file():
+        presets = [preset.stem for preset in presets_folder.glob("*.yaml")]
+        known = did_you_mean(name_or_file, presets)
+        raise InputError(f"there is no config {name_or_file!r}{known}, or the path of a file")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: expected UTF-8; {error}") from error
+    config = _parse(text, str(file)) or {}
+    if not isinstance(config, dict):
+        raise InputError(f"{file}: expected a mapping of keys to values, found {type(config).__name__}")
+    for setting in sets:
+        key, separator, value = setting.partition("=")
+        if not separator or not key:
+            raise InputError(f"--set {setting}: expected key=value")
+        _lay_over(config, key, _parse(value, f"--set {setting}"))
+    _check_keys(config, model, "")
+    try:
+        return model.model_validate(config)
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise InputError(f"{file}, with --set key=value over it: " + "; ".join(problems)) from error
+
+
+def _parse(text: str, source: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{source}: expected YAML; {error}") from error
+
+
+def _lay_over(config: dict[str, Any], key: str, value: Any) -> None:
+    *folders, last = key.split(".")
+    for folder in folders:
+        config = config.setdefault(folder, {})
+        if not isinstance(config, dict):
+            raise InputError(f"--set {key}: {folder} is no mapping, found {config!r}")
+    config[last] = value
+
+
+def _check_keys(config: dict[str, Any], model: type[BaseModel], prefix: str) -> None:
+    for key, value in config.items():
+        if key not in model.model_fields:
+            raise InputError(f"there is no key {prefix}{key}{did_you_mean(str(key), list(model.model_fields))}")
+        nested = model.model_fields[key].annotation
+        if isinstance(value, dict) and isinstance(nested, type) and issubclass(nested, BaseModel):
+            _check_keys(value, nested, f"{prefix}{key}.")
 
 
 def record(folder: Path, config: BaseModel, *, begun: bool) -> None:

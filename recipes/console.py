@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from proactive_env.rewards.judge import Usage
+from proactive_env.chat import Usage
 
 out = Console()
 err = Console(stderr=True)
@@ -31,11 +31,11 @@ def report_skipped(skipped: Sequence[str]) -> None:
         problem(f"left out: {reason}", style="yellow")
 
 
-def usage_line(usage: Usage) -> str:
-    """A judge's calls, tokens and cost."""
+def usage_line(usage: Usage, who: str = "judge") -> str:
+    """Calls, tokens and cost of a judge, or another model."""
     cost = "" if usage.cost is None else f", cost {usage.cost:.4f}"
     tokens = f"{usage.prompt_tokens} + {usage.completion_tokens} tokens"
-    return f"judge: {usage.calls} calls, {usage.cached} answers from disk, {tokens}{cost}"
+    return f"{who}: {usage.calls} calls, {usage.cached} answers from disk, {tokens}{cost}"
 
 
 @contextmanager

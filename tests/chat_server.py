@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class ChatServer(ThreadingHTTPServer):
-    """`answer(fields)` gets the message's lines by label, the system message too; each fault spoils one request."""
+    """`answer(fields)` gets a message's lines by label, system message and dialogue too; a fault spoils one request."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -17,6 +17,8 @@ class ChatServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer, self.delay = answer, delay
         self.faults, self.asked, self.keys = [], [], set()
+        self.bodies = []
+        self.images = 0
         self.now = self.most = 0
         self.retry_after = "0.1"
         self.lock = threading.Lock()
@@ -44,14 +46,23 @@ def fields(content):
     return dict(line.split(": ", 1) if ": " in line else (line.rstrip(":"), "") for line in content.split("\n"))
 
 
+def text_and_images(content):
+    """A message's text, and the data URLs of its images."""
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    images = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+    return "\n".join(part["text"] for part in parts if part["type"] == "text"), images
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        server, content = self.server, body["messages"][-1]["content"]
+        server, (content, images) = self.server, text_and_images(body["messages"][-1]["content"])
         with server.lock:
             server.asked.append(content)
+            server.bodies.append(body)
+            server.images += len(images)
             server.keys.add(self.headers["Authorization"])
             server.now += 1
             server.most = max(server.most, server.now)
@@ -96,7 +107,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.complete(self.right(body, content) if fault is None else fault)
 
     def right(self, body, content):
-        return self.server.answer({"system": body["messages"][0]["content"]} | fields(content))
+        messages = body["messages"]
+        whole = {"system": messages[0]["content"], "dialogue": json.dumps(messages)}
+        return self.server.answer(whole | fields(content))
 
     def complete(self, content, finish_reason="stop", usage=None):
         tokens = {"prompt_tokens": 100, "completion_tokens": 2, "total_tokens": 102} if usage is None else usage

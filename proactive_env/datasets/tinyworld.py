@@ -7,6 +7,7 @@ exact, except in the train split, where many are coarse, as scene bounds in real
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,6 +102,13 @@ def load(
     with ThreadPoolExecutor(max_workers=2) as pool:
         list(pool.map(lambda plan: plan[1].write(plan[0].video), plans))
     return tuple(episode for episode, _ in plans)
+
+
+def texts(count: int = 256) -> tuple[str, ...]:
+    """What is asked and answered in `count` train episodes, in order, once each; no video is drawn."""
+    episodes = (_plan(0, "train", index, Path())[0] for index in range(count))
+    spoken = ([part.text for part in episode.user_turns] + [part.text for part in episode.gold] for episode in episodes)
+    return tuple(dict.fromkeys(chain.from_iterable(spoken)))
 
 
 def _plan(seed: int, split: str, index: int, folder: Path) -> tuple[Episode, Film]:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,8 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of TinyWorld, or of the cho
 AgentSpec = Annotated[
     str,
     typer.Option(
-        help="kind:model?option=value, such as silent, oracle, late, chatter, random?p=0.3; or file.py:Class."
+        help="kind:model?option=value: oracle, random?p=0.3, transformers:PATH, vllm:PATH?format=open_turn, "
+        "openai:MODEL?url=URL, polling:vllm:PATH, ...; or file.py:Class."
     ),
 ]
 Out = Annotated[
@@ -68,6 +70,7 @@ def rollout(
     """Let an agent play a benchmark; writes transcripts and predictions, resumes where it was stopped."""
     run, skipped = play(_config(RolloutConfig, locals()), out, concurrency, skip_bad=skip_bad)
     console.report_skipped(skipped)
+    _report_effort(run.transcripts(run.config().load((lambda _: None) if skip_bad else None)))
     console.out.print(str(run.folder), soft_wrap=True)
 
 
@@ -96,7 +99,9 @@ def evaluate(
     config = _config(RolloutConfig, locals())
     run, skipped = play(config, out, concurrency, skip_bad=skip_bad)
     episodes = config.load((lambda _: None) if skip_bad else None)
-    scores = score_transcripts(run.transcripts(episodes), asked, skipped)
+    transcripts = run.transcripts(episodes)
+    _report_effort(transcripts)
+    scores = score_transcripts(transcripts, asked, skipped)
     scores.wall_time_s = time.perf_counter() - started
     write(scores, run.folder)
     show({str(run.folder): scores}, as_json)
@@ -200,6 +205,24 @@ def play(config: RolloutConfig, out: Path | None, concurrency: int, *, skip_bad:
             on_skipped=skipped.append if skip_bad else None,
         )
     return run, skipped
+
+
+def _report_effort(transcripts: dict[str, Transcript]) -> None:
+    """Say what the agent's turns took, if it told."""
+    turns = [turn.stats for transcript in transcripts.values() for turn in transcript.turns]
+    total = Counter[str]()
+    for stats in turns:
+        total.update(stats)
+    if not total:
+        return
+    parts = [f"{len(turns)} turns"]
+    if "seconds" in total:
+        parts.append(f"{total['seconds'] / len(turns):.3f} s a turn")
+    if "prompt_tokens" in total:
+        parts.append(f"{total['prompt_tokens']:.0f} + {total['drawn_tokens']:.0f} tokens")
+    if "cost" in total:
+        parts.append(f"cost {total['cost']:.4f}")
+    console.problem(f"agent: {', '.join(parts)}", style="dim")
 
 
 def judge_config(judge: str, url: str | None, model: str | None) -> dict[str, str]:

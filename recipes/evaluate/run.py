@@ -151,14 +151,15 @@ class Run:
             on_skipped(str(error))
             on_episode()
 
-        rollout(
-            agents.load(config.agent),
-            episodes,
-            environment=config.model_dump(include={"frame_interval", "frames_per_turn", "full_video"}),
-            on_transcript=keep,
-            on_bad_video=skip,
-            concurrency=concurrency,
-        )
+        with agents.load(config.agent) as agent:
+            rollout(
+                agent,
+                episodes,
+                environment=config.model_dump(include={"frame_interval", "frames_per_turn", "full_video"}),
+                on_transcript=keep,
+                on_bad_video=skip,
+                concurrency=concurrency,
+            )
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from proactive_env.chat import Usage
 from proactive_env.recipes.evaluate.bootstrap import ratio_interval
 from proactive_env.recipes.evaluate.proactivevideoqa import (
     LEVELS,
@@ -15,7 +16,7 @@ from proactive_env.recipes.evaluate.proactivevideoqa import (
     pool_subset,
     score_question,
 )
-from proactive_env.rewards.judge import AsyncJudge, Judge, JudgeUnavailable, Usage
+from proactive_env.rewards.judge import AsyncJudge, Judge, JudgeUnavailable
 from proactive_env.rewards.judge_pool import JudgePool
 from proactive_env.turn import Transcript
 

@@ -6,21 +6,17 @@ and filters. Replies are a model's output: they stay data until the browser show
 
 import base64
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from proactive_env.episode import Episode, Timespan
 from proactive_env.frame_cache import FrameCache
 from proactive_env.recipes.evaluate.proactivevideoqa import LEVELS, OMEGAS, pauc_sum, points, score_question
 from proactive_env.recipes.evaluate.score import Scores, score
 from proactive_env.recipes.evaluate.tables import judge_line
+from proactive_env.recipes.pictures import jpeg_url
 from proactive_env.recipes.show.terms import terms_per_turn
 from proactive_env.rewards.counts import in_some_span, repeated
 from proactive_env.rewards.judge import AsyncJudge, Judge, JudgeUnavailable
@@ -210,13 +206,7 @@ def _thumbnails(video: Path, axis: Timespan) -> dict[str, Any]:
         )
     except VideoError as error:
         return {"images": [], "problem": str(error)}
-    return {"images": [_jpeg(frame) for frame in frames[first:]], "problem": None}
-
-
-def _jpeg(frame: NDArray[np.uint8]) -> str:
-    out = io.BytesIO()
-    Image.fromarray(frame).save(out, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
+    return {"images": [jpeg_url(frame, _JPEG_QUALITY) for frame in frames[first:]], "problem": None}
 
 
 def _text(text: str) -> dict[str, Any]:

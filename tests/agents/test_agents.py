@@ -1,4 +1,5 @@
 import asyncio
+import threading
 
 import gymnasium as gym
 import numpy as np
@@ -176,6 +177,29 @@ class TestRollout:
             on_bad_video=lambda name, error: bad.append(name),
         )
         assert (len(done), bad) == (2, ["bad"])
+
+    def test_a_slow_environment_holds_up_nobody_else(self, tinyworld, monkeypatch):
+        """Every first step waits until all episodes are in theirs: on one thread that would never be."""
+        together = threading.Barrier(len(tinyworld), timeout=20)
+        step = ProactiveVideoEnv.step
+
+        def wait_then_step(env, action):
+            if not env.transcript.turns:
+                together.wait()
+            return step(env, action)
+
+        monkeypatch.setattr(ProactiveVideoEnv, "step", wait_then_step)
+        done = []
+        rollout(Counting(), tinyworld, environment={}, on_transcript=done.append, on_bad_video=refuse)
+        assert len(done) == len(tinyworld)
+
+    def test_it_runs_where_an_event_loop_runs(self, tinyworld):
+        async def notebook():
+            done = []
+            rollout(Odd(), tinyworld[:1], environment={}, on_transcript=done.append, on_bad_video=refuse)
+            return done
+
+        assert len(asyncio.run(notebook())) == 1
 
     def test_an_agents_error_names_the_episode(self, tinyworld):
         with pytest.raises(KeyError) as caught:

@@ -9,6 +9,7 @@ from builders import FixedJudge, episode, gold, transcript, write_video
 from show_runs import HOSTILE, collected, play, play_real
 from typer.testing import CliRunner
 
+from proactive_env.chat import Usage
 from proactive_env.datasets import jsonl
 from proactive_env.errors import InputError
 from proactive_env.recipes.evaluate.proactivevideoqa import LEVELS, pauc_sum, score_question
@@ -16,7 +17,7 @@ from proactive_env.recipes.show.command import load_runs, show
 from proactive_env.recipes.show.page import MAX_CHARACTERS, THUMBNAILS, collect, render
 from proactive_env.recipes.show.terms import terms_per_turn
 from proactive_env.rewards import JudgeUnavailable, LexicalJudge
-from proactive_env.rewards.judge import AsyncJudge, Usage
+from proactive_env.rewards.judge import AsyncJudge
 from proactive_env.rewards.make import WEIGHTS, make
 from proactive_env.turn import NO_REPLY, Transcript, Turn
 

@@ -168,6 +168,7 @@ def test_a_question_shows_spans_scores_rewards_and_statistics(tmp_path):
         assert f"reward of this turn\n{sum(values[11] for values in terms.values()):+.3f}".replace("-", "−") in detail
         page.get_by_text("Every turn of run").click()
         table = page.get_by_role("region", name="Every turn of run").get_by_role("table")
+        table.get_by_role("row").nth(20).wait_for()
         assert table.get_by_role("row").count() == 21
         total = sum(sum(values) for values in terms.values())
         assert f"reward {total:.2f}" in page.locator(".run-heading").first.inner_text()

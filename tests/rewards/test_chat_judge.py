@@ -1,7 +1,5 @@
 """A chat judge over real HTTP: its answers are right or marked, whatever the server does."""
 
-import multiprocessing
-import sqlite3
 import time
 
 import gymnasium as gym
@@ -13,7 +11,6 @@ from proactive_env.frame_cache import cache_folder
 from proactive_env.rewards import JudgeUnavailable, LexicalJudge
 from proactive_env.rewards.chat_judge import ChatJudge, read_level, read_yes_or_no
 from proactive_env.rewards.judge import make_judge
-from proactive_env.rewards.judge_cache import JudgeCache
 from proactive_env.rewards.judge_pool import JudgePool
 from proactive_env.testing import check_judge
 
@@ -145,12 +142,12 @@ class TestFaults:
             coverage(judge(server))
 
     def test_retry_after_is_respected(self, server):
-        """The client's own backoff would wait 0.4 s or more before the second call."""
-        server.faults = [429] * 2
-        server.retry_after = "0.01"
+        """The client's own backoff would wait half a second at most."""
+        server.faults = [429]
+        server.retry_after = "1.5"
         started = time.perf_counter()
         assert coverage(judge(server, retries=2)) == 2
-        assert time.perf_counter() - started < 0.4
+        assert time.perf_counter() - started > 1.4
 
     def test_an_answer_that_was_cut_off_cannot_be_used(self, server):
         server.faults = ["cut 3"] * 3
@@ -170,12 +167,12 @@ class TestFaults:
         rejecting = judge(server, concurrency=1)
         server.faults = [400] * 5
         for number in range(5):
-            with pytest.raises(JudgeUnavailable, match="rejects a question"):
+            with pytest.raises(JudgeUnavailable, match="rejects these messages"):
                 coverage(rejecting, str(number))
         assert coverage(rejecting) == 2
 
     def test_a_server_that_drips_is_given_up(self, server, monkeypatch):
-        monkeypatch.setattr("proactive_env.rewards.chat_judge.LONGEST_BACKOFF_S", 0.5)
+        monkeypatch.setattr("proactive_env.chat.LONGEST_BACKOFF_S", 0.5)
         server.faults = ["drip"]
         started = time.perf_counter()
         with pytest.raises(JudgeUnavailable, match="TimeoutError"):
@@ -258,28 +255,8 @@ class TestCache:
     def test_a_broken_file_is_told(self, server):
         coverage(judge(server))
         (cache_folder() / "judge.sqlite").write_bytes(b"not a database" * 100)
-        with pytest.raises(InputError, match="judge.sqlite: the cache of judgements cannot be used"):
+        with pytest.raises(InputError, match="judge.sqlite: the cache of answers cannot be used"):
             coverage(judge(server), "Another.")
-
-    def test_many_processes_share_it(self, tmp_path):
-        file = tmp_path / "shared.sqlite"
-        spawn = multiprocessing.get_context("spawn")
-        together = spawn.Barrier(4)
-        workers = [spawn.Process(target=fill, args=(file, n, together)) for n in range(4)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        assert [worker.exitcode for worker in workers] == [0] * 4
-        assert sqlite3.connect(file).execute("SELECT COUNT(*) FROM answers").fetchone() == (200,)
-
-
-def fill(file, number, together):
-    cache = JudgeCache(file)
-    together.wait()
-    for index in range(100):
-        cache.put(f"{number // 2}-{index}", index)
-        assert cache.get(f"{number // 2}-{index}") == index
 
 
 def test_concurrency_is_bounded_and_questions_in_flight_are_one(server):

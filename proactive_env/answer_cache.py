@@ -1,17 +1,22 @@
-"""Answers of paid judges on disk: one SQLite file that any number of processes share. It holds no keys and no texts."""
+"""Answers of paid models on disk: one SQLite file that any number of processes share.
 
+Keys are hashes of what was asked: the file holds answers, and neither questions nor API keys.
+"""
+
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from proactive_env.errors import InputError
 
 
-class JudgeCache:
-    """Numbers by key.
+class AnswerCache:
+    """JSON values by key.
 
     Args:
         file: The SQLite file; made, with its folder, on first use.
@@ -21,25 +26,25 @@ class JudgeCache:
 
     Example:
         >>> import tempfile
-        >>> cache = JudgeCache(Path(tempfile.mkdtemp()) / "judge.sqlite")
-        >>> cache.put("key", 2)
+        >>> cache = AnswerCache(Path(tempfile.mkdtemp()) / "answers.sqlite")
+        >>> cache.put("key", {"level": 2})
         >>> cache.get("key"), cache.get("other")
-        (2, None)
+        ({'level': 2}, None)
     """
 
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def get(self, key: str) -> int | None:
-        """The answer kept for `key`, if any."""
+    def get(self, key: str) -> Any:
+        """The answer kept for `key`; None if there is none."""
         with self._connect() as connection:
-            row = connection.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-        return None if row is None else int(row[0])
+            row = connection.execute("SELECT CAST(answer AS TEXT) FROM answers WHERE key = ?", (key,)).fetchone()
+        return None if row is None else json.loads(row[0])
 
-    def put(self, key: str, answer: int) -> None:
+    def put(self, key: str, answer: Any) -> None:
         """Keep an answer."""
         with self._connect() as connection, connection:
-            connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, answer))
+            connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, json.dumps(answer)))
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
@@ -52,7 +57,7 @@ class JudgeCache:
                 yield connection
         except (sqlite3.Error, OSError) as error:
             raise InputError(
-                f"{self.file}: the cache of judgements cannot be used: {error}; delete it, or set PROACTIVE_ENV_CACHE"
+                f"{self.file}: the cache of answers cannot be used: {error}; delete it, or set PROACTIVE_ENV_CACHE"
             ) from error
 
     def _create(self) -> None:
@@ -62,7 +67,7 @@ class JudgeCache:
         try:
             with closing(sqlite3.connect(draft)) as connection, connection:
                 connection.execute("PRAGMA journal_mode=WAL")
-                connection.execute("CREATE TABLE answers (key TEXT PRIMARY KEY, answer INTEGER NOT NULL)")
+                connection.execute("CREATE TABLE answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)")
             os.link(draft, self.file)
         except FileExistsError:
             pass  # another process was first

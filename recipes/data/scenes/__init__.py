@@ -1,0 +1,6 @@
+"""Videos cut into scenes: by their subtitles, by annotated segments, or by their shots."""
+
+from proactive_env.recipes.data.scenes.config import SceneConfig
+from proactive_env.recipes.data.scenes.find import NoScenesError, find_scenes
+
+__all__ = ["NoScenesError", "SceneConfig", "find_scenes"]
