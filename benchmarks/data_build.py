@@ -67,7 +67,7 @@ def answer(messages: Messages) -> str:
     """A JSON object that fits the prompt."""
     content = messages[-1]["content"]
     if not isinstance(content, str):
-        return json.dumps({"caption": content[-1]["text"]})
+        return json.dumps({"caption": content[-1]["text"], "supported": True})
     if not content.startswith("Number of questions: "):
         return json.dumps({"answer": "Nothing.", "scenes": []})
     count, *scenes = content.splitlines()

@@ -6,12 +6,12 @@ Whatever is wrong with a file becomes a VideoError that starts with its path; Py
 import math
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from itertools import chain
+from itertools import chain, pairwise
 from operator import itemgetter
 from pathlib import Path
 
@@ -112,6 +112,32 @@ def decode_frames(
     if count < 1 or not 0 < frame_interval < math.inf:
         raise ValueError(f"expected count >= 1 and frame_interval > 0 seconds, found {count=} and {frame_interval=}")
     times = [index * frame_interval for index in range(count)]
+    return decode_frames_at(path, times, duration=duration, max_pixels=max_pixels, size_multiple=size_multiple)
+
+
+def decode_frames_at(
+    path: Path,
+    times: Sequence[float],
+    *,
+    duration: float | None = None,
+    max_pixels: int = MAX_PIXELS,
+    size_multiple: int = SIZE_MULTIPLE,
+) -> NDArray[np.uint8]:
+    """Return the frames at these times and no others, as RGB: uint8 of shape (len(times), height, width, 3).
+
+    Args:
+        path: The video file.
+        times: Seconds from the container's start, ascending. What a frame shows is said at `decode_frames`.
+        duration: As for `decode_frames`.
+        max_pixels: As for `decode_frames`; the first picture is the first that is shown at one of the times.
+        size_multiple: As for `decode_frames`.
+
+    Raises:
+        VideoError: As `decode_frames`.
+        ValueError: There are no times, they do not ascend, or `max_pixels` is less than one square.
+    """
+    if not times or any(later < time for time, later in pairwise(times)):
+        raise ValueError(f"expected one or more ascending times in seconds, found {times}")
     size_of = partial(frame_size, max_pixels=max_pixels, size_multiple=size_multiple)
     schedule = _read_schedule(path)
     if duration is not None and schedule.end < duration - _TOLERATED_GAP:
@@ -184,7 +210,7 @@ class _Schedule:
     end: float
     """Seconds at which the last picture stops being shown."""
 
-    def shown_at(self, times: list[float]) -> list[int]:
+    def shown_at(self, times: Sequence[float]) -> list[int]:
         """Return the pts of the pictures shown at these ascending times, each once; empty if `pictures` is."""
         if not self.pictures:
             return []
@@ -217,7 +243,7 @@ def _names_every_reference(stream: VideoStream) -> bool:
 
 
 def _decode(
-    path: Path, times: list[float], wanted: list[int], size_of: Callable[[int, int], tuple[int, int]]
+    path: Path, times: Sequence[float], wanted: list[int], size_of: Callable[[int, int], tuple[int, int]]
 ) -> NDArray[np.uint8]:
     """Return the frames at these ascending times; pictures other than those with the pts `wanted` may be skipped.
 
@@ -253,7 +279,7 @@ def _decode_only(wanted: list[int], container: InputContainer, stream: VideoStre
     raise _MissingPictureError
 
 
-def _rows(times: list[float], clock: _Clock, pictures: Iterable[VideoFrame]) -> Iterator[tuple[slice, VideoFrame]]:
+def _rows(times: Sequence[float], clock: _Clock, pictures: Iterable[VideoFrame]) -> Iterator[tuple[slice, VideoFrame]]:
     """Yield each picture that is shown at some of the ascending times, with their places; stop when all are decided."""
     row = 0
     shown = None

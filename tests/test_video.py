@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proactive_env import video
-from proactive_env.video import VideoError, decode_frames, frame_size, probe_duration
+from proactive_env.video import VideoError, decode_frames, decode_frames_at, frame_size, probe_duration
 
 WIDTH, HEIGHT, RATE = 112, 56, 10
 X264 = {"preset": "veryfast", "g": "25", "bf": "3", "b_pyramid": "normal", "x264-params": "log=-1"}
@@ -258,6 +258,23 @@ def test_pictures_that_cannot_be_decoded_are_none(tmp_path, decodes, long_clip, 
     path = copy_packets(long_clip, tmp_path / name, first=10, shift=10)
     np.testing.assert_array_equal(decode_frames(path, count=9, frame_interval=0.5), plain_frames(path, 9, 0.5))
     assert decodes == [True, False]
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_frames_at_some_times_are_those_of_all_and_no_other_is_made(tmp_path, monkeypatch, codec):
+    path = write(tmp_path / "clip.mp4", moving(60), codec=codec, options=X264 if codec == "libx264" else {})
+    every = decode_frames(path, count=60, frame_interval=0.1)
+    made = []
+    paint = video._paint
+    monkeypatch.setattr(video, "_paint", lambda *args: made.append(len(args[0])) or paint(*args))
+    np.testing.assert_array_equal(decode_frames_at(path, [0.71, 2.0, 2.04, 5.9, 99.0]), every[[7, 20, 20, 59, 59]])
+    assert made == [1, 2, 2]
+
+
+@pytest.mark.parametrize("times", [[], [2.0, 1.0]])
+def test_times_that_do_not_ascend(clip, times):
+    with pytest.raises(ValueError, match="expected one or more ascending times"):
+        decode_frames_at(clip, times)
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])

@@ -29,6 +29,10 @@ PROBE = "Hello."
 """The message by which a server that is down is told from one that fails on a single message."""
 LONGEST_TEXT = 2000
 """Characters of a text in a message or an answer, at most."""
+TOKENS_OF_A_TEXT = 64
+"""Tokens by which each text in a list of them may lengthen an answer, with the JSON around it."""
+NO_ANSWER = "no answer from the server"
+"""Why a question is dropped that the server does not answer while it answers others."""
 
 
 Result = TypeVar("Result")
@@ -90,6 +94,7 @@ class Asker:
 
     def __init__(self, config: BuildConfig) -> None:
         self._client = ChatClient(config.model, **dict(config.server))
+        self._answer_tokens = config.answer_tokens
         self._cache = AnswerCache(cache_folder() / "build.sqlite")
         self._reported = replace(self._client.usage)
         self._gate = asyncio.Semaphore(config.server.concurrency)
@@ -104,6 +109,7 @@ class Asker:
         answer: type[AnyFields],
         *,
         images: Sequence[str] = (),
+        texts: int = 0,
         context: Mapping[str, Any] | None = None,
     ) -> AnyFields:
         """Ask until the answer fits.
@@ -113,6 +119,7 @@ class Asker:
             lines: The message.
             answer: What the answer must be.
             images: Pictures as data URLs, shown before the message.
+            texts: Of an answer that is a list, how many texts are in it.
             context: Passed to the validators of `answer`.
 
         Raises:
@@ -121,31 +128,32 @@ class Asker:
             InputError: the server or the cache cannot be used.
         """
         messages = _messages(prompt, lines, images)
-        identity = json.dumps([self._client.model, messages]).encode()
+        limit = self._answer_tokens + TOKENS_OF_A_TEXT * texts
+        identity = json.dumps([self._client.model, messages, limit]).encode()
         key = hashlib.sha256(identity).hexdigest()
         async with self._asking.setdefault(key, asyncio.Lock()):  # who asks the same meanwhile finds the answer on disk
             for attempt in range(ATTEMPTS):
-                text = await self._text(f"{key}-{attempt}", messages)
+                text = await self._text(f"{key}-{attempt}", messages, limit)
                 if (fields := _read(text, answer, context)) is not None:
                     return fields
         raise DroppedError("no usable answer")
 
-    async def _text(self, key: str, messages: Sequence[Mapping[str, Any]]) -> str:
+    async def _text(self, key: str, messages: Sequence[Mapping[str, Any]], limit: int) -> str:
         kept: str | None = await asyncio.to_thread(self._cache.get, key)
         if kept is not None:
             self._client.usage.cached += 1
             return kept
         async with self._gate:
-            text = await self._complete(messages)
+            text = await self._complete(messages, limit)
         await asyncio.to_thread(self._cache.put, key, text)
         return text
 
-    async def _complete(self, messages: Sequence[Mapping[str, Any]]) -> str:
+    async def _complete(self, messages: Sequence[Mapping[str, Any]], limit: int) -> str:
         for _ in range(ATTEMPTS):
             if self._failure:  # calls under way are finished, no other is begun
                 raise self._failure
             try:
-                completion = await self._client.complete(messages)
+                completion = await self._client.complete(messages, max_completion_tokens=limit)
             except ChatRejected as error:
                 raise DroppedError("rejected by the server") from error
             except ChatUnavailable as error:
@@ -159,12 +167,12 @@ class Asker:
                 self._failed_in_a_row = 0
                 return completion.choices[0].message.content or ""
         self._failed_in_a_row += 1
-        raise DroppedError("no answer from the server")
+        raise DroppedError(NO_ANSWER)
 
     async def _is_up(self) -> bool:
         """Whether the server answers another message."""
         try:
-            await self._client.complete([{"role": "user", "content": PROBE}])
+            await self._client.complete([{"role": "user", "content": PROBE}], max_completion_tokens=self._answer_tokens)
         except ChatUnavailable:
             return False
         except ChatRejected:

@@ -14,7 +14,7 @@ from proactive_env.recipes.data.build.config import BuildConfig
 from proactive_env.recipes.data.build.engines import ENGINES, Engine
 from proactive_env.recipes.data.build.estimate import estimate
 from proactive_env.recipes.data.build.lines import Line, VideoScenes
-from proactive_env.recipes.data.build.run import CONTACT_SHEET, Build, check_held_out, list_videos
+from proactive_env.recipes.data.build.run import CONTACT_SHEET, Build, check_input
 from proactive_env.recipes.data.build.scenes import write_scenes
 from proactive_env.recipes.data.report import statistics, statistics_table
 
@@ -60,10 +60,17 @@ def build(
         table = {subset: row.model_dump() for subset, row in numbers.items()}
         result = {"episodes": len(episodes), "statistics": table, "dropped": made.dropped}
         console.print_json(result | {"usage": asdict(made.usage)})
+    else:
+        console.report_skipped(
+            [f"{name}: {reason}: {count}" for name, counts in made.dropped.items() for reason, count in counts.items()]
+        )
+    if not episodes:
+        raise InputError(
+            f"not one dialogue was made: {out / 'dropped.json'} counts what was left out, and why; mend the videos, or "
+            "try shorter scenes, another model or other gates, with another --out"
+        )
+    if as_json:
         return
-    console.report_skipped(
-        [f"{name}: {reason}: {count}" for name, counts in made.dropped.items() for reason, count in counts.items()]
-    )
     console.out.print(statistics_table(numbers))
     if not chosen.rl_videos:
         console.out.print("grpo.jsonl is empty: --set rl_videos.SUBSET=N holds videos out for it", highlight=False)
@@ -71,8 +78,7 @@ def build(
 
 
 def _print_estimate(config: BuildConfig, engine: Engine, as_json: bool) -> None:
-    listed = list_videos(config.videos)
-    check_held_out(config, listed)
+    listed, _ = check_input(config)
     found: list[VideoScenes] = []
     with console.progress("scenes") as (start, advance):
         start(len(listed), 0)

@@ -33,7 +33,7 @@ class GateConfig(Frozen):
     guessable: bool = True
     """Answers that the model gives without the video, asked the question alone."""
     unsupported: bool = True
-    """Answers that the model does not find in their scene's caption."""
+    """Answers that the model does not see in the frames of their scene."""
     one_sided: bool = True
     """Questions without an answer, or with an answer in every scene."""
     merge_similarity: float | None = Field(default=0.9, ge=0, le=1)
@@ -61,6 +61,9 @@ class BuildConfig(Frozen):
     """Seconds from which a video gets three questions instead of two."""
     four_questions_from: float = Field(default=180.0, gt=0)
     """Seconds from which a video gets four questions."""
+    answer_tokens: int = Field(default=2048, ge=1)
+    """Tokens of an answer, thoughts included, at most; a list of questions may be longer, by 64 for each scene and
+    question. Raise it for a model that thinks long: an answer that is cut off does not fit."""
     gates: GateConfig = GateConfig()
     """What is kept out."""
     rl_videos: dict[str, int] = Field(default_factory=dict)

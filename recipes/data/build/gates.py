@@ -7,7 +7,8 @@ from typing import Self
 
 from pydantic import ValidationInfo, model_validator
 
-from proactive_env.recipes.data.build.ask import Asker, DroppedError, Fields, OneLine
+from proactive_env.recipes.data.build.ask import Asker, DroppedError, Fields, OneLine, all_of
+from proactive_env.recipes.data.build.captions import subtitle
 from proactive_env.recipes.data.build.config import BuildConfig
 from proactive_env.recipes.data.build.lines import Answer, Question
 from proactive_env.recipes.data.scene import CaptionedScene
@@ -25,7 +26,7 @@ class Guess(Fields):
 
 
 class NamedScenes(Fields):
-    """The answer to `guessed.txt` and `unsupported.txt`."""
+    """The answer to `guessed.txt`."""
 
     scenes: tuple[int, ...]
 
@@ -37,8 +38,19 @@ class NamedScenes(Fields):
         return self
 
 
+class Supported(Fields):
+    """The answer to `supported.txt`."""
+
+    supported: bool
+
+
 async def check(
-    question: str, answers: Mapping[int, str], scenes: Sequence[CaptionedScene], config: BuildConfig, asker: Asker
+    question: str,
+    answers: Mapping[int, str],
+    scenes: Sequence[CaptionedScene],
+    pictures: Mapping[int, Sequence[str]],
+    config: BuildConfig,
+    asker: Asker,
 ) -> tuple[Question | None, Counter[str]]:
     """Put a question through the gates.
 
@@ -46,6 +58,7 @@ async def check(
         question: Its text.
         answers: Its answers by the number of their scene, from 1, in order.
         scenes: All scenes of the video.
+        pictures: The frames of scenes with an answer, by number, as data URLs; the gate `unsupported` shows them.
         config: Which gates there are.
         asker: Asks the model.
 
@@ -58,7 +71,7 @@ async def check(
             guessed = await _guessed(question, answers, asker)
             answers = _without(guessed, answers, "answer can be guessed without the video", dropped)
         if config.gates.unsupported and answers:
-            unsupported = await _unsupported(question, answers, scenes, asker)
+            unsupported = await _unsupported(question, answers, scenes, pictures, asker)
             answers = _without(unsupported, answers, "answer is not supported by its scene", dropped)
     except DroppedError as error:
         return None, +dropped + Counter({str(error): 1})
@@ -70,27 +83,32 @@ async def check(
     return Question(text=question, answers=tuple(merged)), +dropped
 
 
-async def _guessed(question: str, answers: Mapping[int, str], asker: Asker) -> NamedScenes:
+async def _guessed(question: str, answers: Mapping[int, str], asker: Asker) -> set[int]:
     guess = await asker.ask("guess", [f"Question: {question}"], Guess)
-    lines = [f"Question: {question}", f"Guess: {guess.answer}", *_answer_lines(answers)]
-    return await asker.ask("guessed", lines, NamedScenes, context={"shown": answers})
+    shown = [f"Answer of scene {number}: {text}" for number, text in answers.items()]
+    lines = [f"Question: {question}", f"Guess: {guess.answer}", *shown]
+    return set((await asker.ask("guessed", lines, NamedScenes, context={"shown": answers})).scenes)
 
 
 async def _unsupported(
-    question: str, answers: Mapping[int, str], scenes: Sequence[CaptionedScene], asker: Asker
-) -> NamedScenes:
-    captions = [f"Caption of scene {number}: {scenes[number - 1].caption}" for number in answers]
-    lines = [line for pair in zip(captions, _answer_lines(answers), strict=True) for line in pair]
-    return await asker.ask("unsupported", [f"Question: {question}", *lines], NamedScenes, context={"shown": answers})
+    question: str,
+    answers: Mapping[int, str],
+    scenes: Sequence[CaptionedScene],
+    pictures: Mapping[int, Sequence[str]],
+    asker: Asker,
+) -> set[int]:
+    async def supported(number: int) -> bool:
+        scene = scenes[number - 1]
+        lines = [subtitle(scene), f"Caption: {scene.caption}", f"Question: {question}", f"Answer: {answers[number]}"]
+        return (await asker.ask("supported", lines, Supported, images=pictures[number])).supported
+
+    verdicts = await all_of(map(supported, answers))
+    return {number for number, verdict in zip(answers, verdicts, strict=True) if not verdict}
 
 
-def _answer_lines(answers: Mapping[int, str]) -> list[str]:
-    return [f"Answer of scene {number}: {text}" for number, text in answers.items()]
-
-
-def _without(named: NamedScenes, answers: Mapping[int, str], reason: str, dropped: Counter[str]) -> dict[int, str]:
-    dropped[reason] += len(set(named.scenes))
-    return {number: text for number, text in answers.items() if number not in named.scenes}
+def _without(named: set[int], answers: Mapping[int, str], reason: str, dropped: Counter[str]) -> dict[int, str]:
+    dropped[reason] += len(named)
+    return {number: text for number, text in answers.items() if number not in named}
 
 
 def _merge(answers: Mapping[int, str], scenes: Sequence[CaptionedScene], threshold: float | None) -> list[Answer]:

@@ -1,7 +1,8 @@
 """Questions: two to four a video, each with one answer a scene, or none, that have passed the gates."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Self
 
 from pydantic import ValidationInfo, model_validator
@@ -9,6 +10,7 @@ from pydantic import ValidationInfo, model_validator
 from proactive_env.recipes.data.build import gates
 from proactive_env.recipes.data.build.ask import Asker, DroppedError, Fields, OneLine, OneLineOrSilence, all_of
 from proactive_env.recipes.data.build.config import BuildConfig
+from proactive_env.recipes.data.build.frames import scene_pictures
 from proactive_env.recipes.data.build.lines import Question, VideoCaptions, VideoQuestions
 
 
@@ -50,10 +52,11 @@ class QuestionLists(Fields):
 
 
 async def write_questions(video: VideoCaptions, config: BuildConfig, asker: Asker) -> VideoQuestions:
-    """Make a video's questions from its captions.
+    """Make a video's questions from its captions; one scene alone is not asked about if `gates.one_sided` holds.
 
     Raises:
         ChatUnavailable: there was no answer.
+        VideoError: the video can no longer be decoded.
     """
     count = config.question_count(video.duration)
     scenes = [
@@ -62,14 +65,28 @@ async def write_questions(video: VideoCaptions, config: BuildConfig, asker: Aske
     ]
     dropped: Counter[str] = Counter()
     questions: list[Question] = []
+    if config.gates.one_sided and len(scenes) == 1:
+        return VideoQuestions(video=video.video, duration=video.duration, dropped={"video with one scene": 1})
     try:
         context = {"questions": count, "scenes": len(scenes)}
-        asked = await asker.ask("questions", [f"Number of questions: {count}", *scenes], QuestionLists, context=context)
+        lines = [f"Number of questions: {count}", *scenes]
+        asked = await asker.ask("questions", lines, QuestionLists, texts=count * len(scenes), context=context)
     except DroppedError as error:
         dropped[str(error)] = count
     else:
-        checks = (gates.check(one.question, one.by_scene(), video.scenes, config, asker) for one in asked.questions)
+        answers = {one.question: one.by_scene() for one in asked.questions}
+        pictures = await asyncio.to_thread(_pictures, video, set().union(*answers.values()), config)
+        checks = (gates.check(*one, video.scenes, pictures, config, asker) for one in answers.items())
         for question, reasons in await all_of(checks):
             questions += [question] if question else []
             dropped.update(reasons)
     return VideoQuestions(video=video.video, duration=video.duration, questions=tuple(questions), dropped=dropped)
+
+
+def _pictures(video: VideoCaptions, answered: Set[int], config: BuildConfig) -> dict[int, list[str]]:
+    """What the gate `unsupported` needs: the frames of these scenes, by number."""
+    if not answered or not config.gates.unsupported:
+        return {}
+    numbers = sorted(answered)
+    scenes = [video.scenes[number - 1] for number in numbers]
+    return dict(zip(numbers, scene_pictures(config.videos / video.video, scenes, config), strict=True))

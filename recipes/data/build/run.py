@@ -21,6 +21,7 @@ from proactive_env.errors import InputError
 from proactive_env.plugin import did_you_mean
 from proactive_env.recipes import console
 from proactive_env.recipes.config import record
+from proactive_env.recipes.data.build.ask import NO_ANSWER
 from proactive_env.recipes.data.build.captions import write_captions
 from proactive_env.recipes.data.build.config import BuildConfig
 from proactive_env.recipes.data.build.dialogues import write_dialogues
@@ -36,14 +37,34 @@ from proactive_env.recipes.data.build.questions import write_questions
 from proactive_env.recipes.data.build.scenes import write_scenes
 from proactive_env.recipes.data.build.stage_file import AnyLine, StageFile
 from proactive_env.recipes.data.report import contact_sheet
+from proactive_env.recipes.data.scenes import check_annotations
 
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 """Files that count as videos."""
 CONTACT_SHEET = "contact_sheet.html"
 SHOWN_VIDEOS = 24
 """How many videos the contact sheet shows: the first ones."""
+SHOWN_ROWS = 5
+"""How many of the rows that are left out of the annotations are named, of each reason."""
 REJECTED_AT_ONCE = 16
 """After so many calls of which the server has refused every one the build stops in the midst of a stage."""
+
+
+def check_input(config: BuildConfig) -> tuple[list[Line], dict[str, int]]:
+    """Check videos and annotations before the first stage; what is left out of the annotations is reported.
+
+    Returns:
+        The videos, and how many rows of the annotations are left out, by reason.
+
+    Raises:
+        InputError: there are no videos, or fewer than are to be held out, or the annotations cannot be used.
+    """
+    listed = list_videos(config.videos)
+    check_held_out(config, listed)
+    left_out = check_annotations(config.scenes, [config.videos / line.video for line in listed])
+    for reason, messages in left_out.items():
+        console.report_skipped([*messages[:SHOWN_ROWS], f"annotations: {reason}: {len(messages)}"])
+    return listed, {reason: len(messages) for reason, messages in left_out.items()}
 
 
 def list_videos(folder: Path) -> list[Line]:
@@ -93,7 +114,7 @@ class Build:
         self.total = Usage()
         """What it was asked since the first start."""
         self.dropped: dict[str, dict[str, int]] = {}
-        """What each stage left out, counted by reason."""
+        """What was left out of the annotations and by each stage, counted by reason."""
         self._config, self._engine = config, engine
 
     def run(self) -> tuple[Episode, ...]:
@@ -106,8 +127,7 @@ class Build:
             InputError: the videos, the config, the folder or the server cannot be used.
             ChatUnavailable: there was no answer; what is done is kept.
         """
-        listed = list_videos(self._config.videos)
-        check_held_out(self._config, listed)
+        listed, unused_rows = check_input(self._config)
         with self._alone():
             record(self.folder, self._config, begun=(self.folder / "scenes.jsonl").exists())
             self.total = self._read_total()
@@ -125,7 +145,7 @@ class Build:
                 "questions": questions,
                 "dialogues": dialogues,
             }
-            self._write_dropped(stages)
+            self._write_dropped(unused_rows, stages)
             episodes = self._write_episodes(dialogues, {line.video: line.content for line in scenes})
             self._write_contact_sheet(captions, episodes)
             return episodes
@@ -137,16 +157,23 @@ class Build:
         with console.progress(name) as (start, advance):
             start(len(videos), len(videos) - len(left))
 
+            incomplete: list[AnyLine] = []  # if the server goes down, its last failures must not count as done
+
             def keep(line: Line | None, usage: Usage) -> None:
                 self._count(usage)
                 if isinstance(line, made):
-                    file.append(line)
+                    if NO_ANSWER in line.dropped:
+                        incomplete.append(line)
+                    else:
+                        file.append(line)
                     self._check_answered(file, REJECTED_AT_ONCE)
                     advance()
 
             if left:
                 self._engine(work, self._config, left, keep)
                 self._check_answered(file, least=1)
+            for line in incomplete:
+                file.append(line)
         return file.finish(video.video for video in videos)
 
     def _read_total(self) -> Usage:
@@ -169,11 +196,12 @@ class Build:
                 "check that it takes images, and as many as frames_per_scene"
             )
 
-    def _write_dropped(self, stages: dict[str, Sequence[Line]]) -> None:
-        self.dropped = {
+    def _write_dropped(self, unused_rows: dict[str, int], stages: dict[str, Sequence[Line]]) -> None:
+        by_stage = {
             name: dict(sorted(sum((Counter(line.dropped) for line in lines), Counter()).items()))
             for name, lines in stages.items()
         }
+        self.dropped = {"annotations": unused_rows} | by_stage
         _replace(self.folder / "dropped.json", json.dumps(self.dropped, indent=2) + "\n")
 
     def _write_episodes(self, dialogues: Sequence[VideoDialogues], content: Mapping[str, str]) -> tuple[Episode, ...]:

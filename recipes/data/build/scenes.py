@@ -31,7 +31,7 @@ def _find(video: Line, config: BuildConfig) -> VideoScenes:
     try:
         content = _hash(file)
         duration = probe_duration(file)
-        scenes = find_scenes(file, config.scenes, on_bad=bad_rows.append)
+        scenes = find_scenes(file, duration, config.scenes, on_bad=bad_rows.append)
     except VideoError:
         dropped["video cannot be read"] = 1
     except DatasetError:

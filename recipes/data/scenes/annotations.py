@@ -5,25 +5,32 @@ import io
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
 from proactive_env.datasets.rows import DatasetError, OnBadRow
 from proactive_env.recipes.data.scene import Scene
 from proactive_env.recipes.data.scenes.config import SceneConfig
-from proactive_env.recipes.data.scenes.rows import Row, read_text, scenes_of
+from proactive_env.recipes.data.scenes.rows import Row, problems, read_text, scenes_of
 
-_Reader = Callable[[Path, str], Iterator[tuple[str, Row]]]
-"""A file and its text to the names of videos and their rows."""
+_Reader = Callable[[Path, str, OnBadRow], Iterator[tuple[str, Row]]]
+"""A file and its text to the names of videos and their rows; what cannot be read as a row goes to the callback."""
 
 _READING = Lock()  # threads that look for scenes read a file once in all
 _PLAIN = ("video", "start", "end", "text")
 _EGOEXOLEARN = ("video_uid", "start_sec", "end_sec", "narration_en")
+
+
+class _Table(NamedTuple):
+    rows: Mapping[str, Sequence[Row]]
+    """By what they call their video."""
+    bad: Sequence[DatasetError]
+    """One for each row that cannot be read, so that its video is not known."""
 
 
 def read(video: Path, duration: float, config: SceneConfig, on_bad: OnBadRow) -> list[Scene]:
@@ -40,12 +47,64 @@ def read(video: Path, duration: float, config: SceneConfig, on_bad: OnBadRow) ->
     Times are seconds; further columns and keys are allowed. A video is named by its file name, with or without its
     suffix, or by the end of its path (`folder/clip.mp4`).
 
+    A row that cannot be read tells no video: `check` finds it.
+
     Raises:
         DatasetError: the file is in none of these formats, or a bad row that `on_bad` does not take.
     """
+    if config.annotations is None:
+        return []
+    rows = _read(config.annotations, config).rows
+    segments = scenes_of((row for name in _names(video) for row in rows.get(name, ())), duration, on_bad)
+    return [scene.model_copy(update={"text": " ".join(scene.text.split())}) for scene in segments]
+
+
+def check(config: SceneConfig, videos: Sequence[Path]) -> dict[str, list[str]]:
+    """Check `config.annotations`, if there are any, before the videos are cut.
+
+    Args:
+        config: Names the file.
+        videos: All videos that it may be about.
+
+    Returns:
+        The rows that belong to no video, by what is wrong with them: a message for each.
+
+    Raises:
+        DatasetError: the file cannot be read, is in none of the formats of `read`, names none of the videos, or calls
+            several of them by one name.
+    """
     file = config.annotations
     if file is None:
-        return []
+        return {}
+    called: dict[str, list[Path]] = defaultdict(list)
+    for video in videos:
+        for name in dict.fromkeys(_names(video)):
+            called[name].append(video)
+    rows, bad = _read(file, config)
+    for name in rows.keys() & called.keys():
+        if len(called[name]) > 1:
+            one, other, *_ = called[name]
+            raise DatasetError(
+                f"{rows[name][0].where}: {name!r} may be {one} or {other}; write more of the path, or all of it"
+            )
+    strays = [f"{row.where}: there is no video {name!r}" for name in rows if name not in called for row in rows[name]]
+    if not rows.keys() & called.keys():
+        found = next(iter([*map(str, bad), *strays]), "no row")
+        raise DatasetError(
+            f"{file}: expected rows that name one of the {len(videos)} videos by its file, found: {found}"
+        )
+    left_out = {"row that cannot be read": [str(error) for error in bad], "row of no video": strays}
+    return {reason: messages for reason, messages in left_out.items() if messages}
+
+
+def _names(video: Path) -> list[str]:
+    """What a file may call this video, its whole path first."""
+    paths = (video, video.with_suffix(""))
+    tails = ("/".join(path.parts[end:]) for path in paths for end in range(1, len(video.parts)))
+    return [video.as_posix(), *tails]
+
+
+def _read(file: Path, config: SceneConfig) -> _Table:
     try:
         changed = file.stat().st_mtime_ns
     except OSError as error:
@@ -53,20 +112,12 @@ def read(video: Path, duration: float, config: SceneConfig, on_bad: OnBadRow) ->
             f"{file}: expected a file of annotations, found: {error.strerror}; check the path"
         ) from error
     with _READING:
-        rows = _rows_by_video(file, changed, config.max_seconds)
-    segments = scenes_of((row for name in _names(video) for row in rows.get(name, ())), duration, on_bad)
-    return [scene.model_copy(update={"text": " ".join(scene.text.split())}) for scene in segments]
-
-
-def _names(video: Path) -> list[str]:
-    """What a file may call this video."""
-    ends = range(len(video.parts))
-    return ["/".join(path.parts[end:]) for path in (video, video.with_suffix("")) for end in ends]
+        return _table(file, changed, config.max_seconds)
 
 
 @lru_cache(maxsize=1)
-def _rows_by_video(file: Path, _changed: int, longest: float) -> Mapping[str, list[Row]]:
-    """All rows of a file by the name of their video; read once, and again after it changed."""
+def _table(file: Path, _changed: int, longest: float) -> _Table:
+    """All rows of a file; read once, and again after it changed."""
     readers: dict[str, _Reader] = {
         ".csv": _csv_rows,
         ".jsonl": _jsonl_rows,
@@ -75,24 +126,39 @@ def _rows_by_video(file: Path, _changed: int, longest: float) -> Mapping[str, li
     if file.suffix not in readers:
         raise DatasetError(f"{file}: expected annotations in {', '.join(readers)}, found {file.suffix or 'no suffix'}")
     rows: dict[str, list[Row]] = defaultdict(list)
-    for video, row in readers[file.suffix](file, read_text(file)):
+    bad: list[DatasetError] = []
+    for video, row in readers[file.suffix](file, read_text(file), bad.append):
         rows[video].append(row)
-    return dict(rows)
+    return _Table(dict(rows), bad)
 
 
-def _csv_rows(file: Path, text: str) -> Iterator[tuple[str, Row]]:
-    table = csv.DictReader(io.StringIO(text, newline=""))
+def _csv_rows(file: Path, text: str, on_bad: OnBadRow) -> Iterator[tuple[str, Row]]:
+    table = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        found = table.fieldnames or []
-        columns = next((columns for columns in (_PLAIN, _EGOEXOLEARN) if set(columns) <= set(found)), None)
-        if columns is None:
-            expected = " or ".join(map(",".join, (_PLAIN, _EGOEXOLEARN)))
-            raise DatasetError(f"{file}, line 1: expected the columns {expected}, found {','.join(found) or 'none'}")
-        for cells in table:
-            video, start, end, said = (cells[column] for column in columns)
-            yield video, Row(f"{file}, line {table.line_num}", start, end, said)
+        header = next(table, [])
     except csv.Error as error:
-        raise DatasetError(f"{file}, line {table.line_num + 1}: expected cells of CSV, found: {error}") from error
+        raise DatasetError(f"{file}, line 1: expected the names of columns, found: {error}") from error
+    columns = next((columns for columns in (_PLAIN, _EGOEXOLEARN) if set(columns) <= set(header)), None)
+    if columns is None:
+        expected = " or ".join(map(",".join, (_PLAIN, _EGOEXOLEARN)))
+        raise DatasetError(f"{file}, line 1: expected the columns {expected}, found {','.join(header) or 'none'}")
+    places = [header.index(column) for column in columns]
+    while True:
+        first = table.line_num + 1
+        try:
+            cells = next(table, None)
+        except csv.Error as error:
+            lines = f"line {first}" if table.line_num == first else f"lines {first} to {table.line_num}"
+            on_bad(DatasetError(f"{file}, {lines}: expected cells of CSV, found: {error}"))
+            continue
+        if cells is None:
+            return
+        where = f"{file}, line {table.line_num}"
+        if len(cells) == len(header):
+            video, start, end, said = (cells[place] for place in places)
+            yield video, Row(where, start, end, said)
+        elif cells:
+            on_bad(DatasetError(f"{where}: expected {len(header)} cells, found {len(cells)}; quote texts with commas"))
 
 
 class _Segment(BaseModel):
@@ -102,14 +168,16 @@ class _Segment(BaseModel):
     text: Any = None
 
 
-def _jsonl_rows(file: Path, text: str) -> Iterator[tuple[str, Row]]:
+def _jsonl_rows(file: Path, text: str, on_bad: OnBadRow) -> Iterator[tuple[str, Row]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             where = f"{file}, line {number}"
             try:
                 segment = _Segment.model_validate_json(line)
             except ValidationError as error:
-                raise DatasetError(f"{where}: expected an object with the keys {', '.join(_PLAIN)}; {error}") from error
+                expected = f"expected an object with the keys {', '.join(_PLAIN)}"
+                on_bad(DatasetError(f"{where}: {expected}, found: {problems(error)}"))
+                continue
             yield segment.video, Row(where, segment.start, segment.end, segment.text)
 
 
@@ -127,11 +195,11 @@ class _AtomicDescriptions(BaseModel):
     annotations: dict[str, list[_Annotator]]
 
 
-def _egoexo4d_rows(file: Path, text: str, longest: float) -> Iterator[tuple[str, Row]]:
+def _egoexo4d_rows(file: Path, text: str, _on_bad: OnBadRow, longest: float) -> Iterator[tuple[str, Row]]:
     try:
         takes = _AtomicDescriptions.model_validate_json(text).annotations
     except ValidationError as error:
-        raise DatasetError(f"{file}: expected Ego-Exo4D's atomic descriptions; {error}") from error
+        raise DatasetError(f"{file}: expected Ego-Exo4D's atomic descriptions, found: {problems(error)}") from error
     for take, annotators in takes.items():
         accepted = (annotator.descriptions for annotator in annotators if not annotator.rejected)
         descriptions = next(accepted, [])

@@ -9,7 +9,6 @@ from proactive_env.recipes.data.scene import Scene
 from proactive_env.recipes.data.scenes import annotations, shots, subtitles
 from proactive_env.recipes.data.scenes.config import SceneConfig
 from proactive_env.recipes.data.scenes.rules import arrange
-from proactive_env.video import probe_duration
 
 Source = Callable[[Path, float, SceneConfig, OnBadRow], Sequence[Scene]]
 """A video and its duration in seconds to its scenes, in any order and of any length; none where it has no such source.
@@ -24,21 +23,24 @@ class NoScenesError(InputError):
     """A video without a single scene."""
 
 
-def find_scenes(video: Path, config: SceneConfig, *, on_bad: OnBadRow = raise_bad_row) -> tuple[Scene, ...]:
+def find_scenes(
+    video: Path, duration: float, config: SceneConfig, *, on_bad: OnBadRow = raise_bad_row
+) -> tuple[Scene, ...]:
     """The scenes of a video, in order and apart, by the rules of `rules.arrange`.
 
     Args:
         video: The video file; its subtitles lie beside it.
+        duration: Its length in seconds, see `probe_duration`.
         config: Where scenes come from, and how long they may be.
-        on_bad: Takes the error of each cue or segment that cannot be used, which is then left out.
+        on_bad: Takes the error of each cue or segment that cannot be used, which is then left out. Rows of annotations
+            that tell no video are for `check_annotations` to find.
 
     Raises:
         NoScenesError: no source has a scene of this video.
         DatasetError: subtitles or annotations cannot be read, or hold a bad row that `on_bad` does not take.
-        VideoError: the video cannot be read.
+        VideoError: the video cannot be decoded.
         InputError: a package of `proactive-env[scenes]` is missing.
     """
-    duration = probe_duration(video)
     for name in SOURCES if config.source == "auto" else (config.source,):
         scenes = arrange(SOURCES[name](video, duration, config, on_bad), duration, config)
         if scenes:

@@ -33,8 +33,7 @@ def scenes_of(rows: Iterable[Row], duration: float, on_bad: OnBadRow) -> list[Sc
         try:
             scene = Scene(start=row.start, end=row.end, text=row.text)
         except ValidationError as error:
-            problems = "; ".join(" ".join([*map(str, item["loc"]), item["msg"]]) for item in error.errors())
-            on_bad(DatasetError(f"{row.where}: {problems}"))
+            on_bad(DatasetError(f"{row.where}: {problems(error)}"))
             continue
         if scene.start < duration:
             scenes.append(scene)
@@ -43,6 +42,11 @@ def scenes_of(rows: Iterable[Row], duration: float, on_bad: OnBadRow) -> list[Sc
                 DatasetError(f"{row.where}: expected a start before the video's end, {duration:g} s, found {row.start}")
             )
     return scenes
+
+
+def problems(error: ValidationError) -> str:
+    """What is wrong with which field, in one line."""
+    return "; ".join(" ".join([*map(str, item["loc"]), item["msg"]]) for item in error.errors())
 
 
 def read_text(file: Path) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import zlib
 
 from builders import write_video
 
@@ -61,11 +62,26 @@ class ScriptedModel:
     def guessed(self, asked):
         return {"scenes": []}
 
-    def unsupported(self, asked):
-        return {"scenes": []}
+    def supported(self, asked):
+        return {"supported": True}
 
     def summary(self, asked):
         return {"answer": " Then ".join(text for label, text in asked.items() if label.startswith("Answer "))}
+
+
+def stutter(model, times):
+    """Nonsense for some messages at first, and for one scene always; `times` counts the answers to a message."""
+
+    def stuttering(asked):
+        with model.lock:
+            times[asked["dialogue"]] += 1
+        name, lot = PROMPTS[asked["system"]], zlib.crc32(asked["dialogue"].encode()) % 4
+        if (lot == 0 and times[asked["dialogue"]] == 1) or "a.mp4 says line 5" in asked.get("Subtitle", ""):
+            return "nonsense"
+        return getattr(model, name)(asked)
+
+    model.own = dict.fromkeys(PROMPTS.values(), stuttering)
+    return model
 
 
 def answer(number):

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from proactive_env.episode import Timespan
 from proactive_env.recipes.config import load_config
 from proactive_env.recipes.data.build import command
-from proactive_env.recipes.data.build.captions import frame_indices
 from proactive_env.recipes.data.build.config import BuildConfig
-from proactive_env.recipes.data.build.dialogues import REPLY_SLACK_S, TURN_S, gold_replies, raise_questions
+from proactive_env.recipes.data.build.dialogues import TURN_S, gold_replies, raise_questions
+from proactive_env.recipes.data.build.frames import frame_times
 from proactive_env.recipes.data.build.gates import similarity
 from proactive_env.recipes.data.build.lines import Answer, Line, Question
 from proactive_env.recipes.data.build.run import choose_held_out
@@ -85,6 +85,7 @@ def test_questions_are_raised_at_turns_of_their_own(video, seed):
 
 
 def test_a_scene_that_runs_when_a_question_is_raised_belongs_to_it():
+    """An immediate answer counts for 4 s, one to a scene until 1 s after its end, unless the next question comes."""
     answers = [
         Answer(start=0, end=6, text="Early."),
         Answer(start=6, end=14, text="Running."),
@@ -93,10 +94,10 @@ def test_a_scene_that_runs_when_a_question_is_raised_belongs_to_it():
     one, other = Question(text="One?", answers=answers), Question(text="Other?", answers=answers)
     gold = gold_replies([(0.0, one), (8.0, other)], [None, "Early."], duration=20.0)
     assert [(reply.question, reply.text, reply.reply_span) for reply in gold] == [
-        ("One?", "Early.", Timespan(0, 6 + REPLY_SLACK_S)),
+        ("One?", "Early.", Timespan(0, 7)),
         ("One?", "Running.", Timespan(6, 8)),
-        ("Other?", "Early.", Timespan(8, 8 + TURN_S)),
-        ("Other?", "Running.", Timespan(8, 14 + REPLY_SLACK_S)),
+        ("Other?", "Early.", Timespan(8, 12)),
+        ("Other?", "Running.", Timespan(8, 15)),
         ("Other?", "Late.", Timespan(14, 20)),
     ]
 
@@ -122,12 +123,11 @@ def test_videos_are_held_out_by_seed_and_subset():
 
 
 @given(st.floats(0, 100), st.floats(0.1, 40), st.integers(1, 8))
-def test_frames_of_a_scene_are_apart_and_in_order(start, seconds, most):
-    count = 141
-    indices = frame_indices(Scene(start=start, end=start + seconds), count, most)
-    assert 1 <= len(indices) <= most
-    assert all(a < b for a, b in pairwise(indices))
-    assert all(start <= index < start + seconds or len(indices) == 1 for index in indices)
+def test_frames_of_a_scene_lie_in_it_a_second_apart(start, seconds, most):
+    times = frame_times(Scene(start=start, end=start + seconds), most)
+    assert len(times) == min(most, max(1, int(start + seconds - start)))
+    assert all(start < time < start + seconds for time in times)
+    assert all(later - time >= 1 - 1e-9 for time, later in pairwise(times))
 
 
 @pytest.mark.parametrize(

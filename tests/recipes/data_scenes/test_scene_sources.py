@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from proactive_env.datasets.rows import DatasetError
 from proactive_env.errors import InputError
 from proactive_env.recipes.data.scene import Scene
-from proactive_env.recipes.data.scenes import NoScenesError, SceneConfig, find_scenes
-from proactive_env.video import VideoError
+from proactive_env.recipes.data.scenes import NoScenesError, SceneConfig, check_annotations, find_scenes
+from proactive_env.video import VideoError, probe_duration
 
 SRT = """1
 00:00:00,500 --> 00:00:03,000
@@ -65,8 +65,8 @@ def clip(recorded, tmp_path):
 
 
 def found(video, config=None, on_bad=None, **fields):
-    config = config or SceneConfig(**fields)
-    scenes = find_scenes(video, config, on_bad=on_bad) if on_bad else find_scenes(video, config)
+    arguments = (video, probe_duration(video), config or SceneConfig(**fields))
+    scenes = find_scenes(*arguments, on_bad=on_bad) if on_bad else find_scenes(*arguments)
     return [(scene.start, scene.end, scene.text) for scene in scenes]
 
 
@@ -195,7 +195,7 @@ def test_whatever_subtitles_hold_is_scenes_or_a_clear_error(recorded, lines, suf
     file = beside(recorded, suffix, "\n".join(lines))
     errors = []
     try:
-        scenes = find_scenes(recorded, SceneConfig(source="subtitles"), on_bad=errors.append)
+        scenes = find_scenes(recorded, 20.0, SceneConfig(source="subtitles"), on_bad=errors.append)
     except (DatasetError, NoScenesError) as error:
         scenes, errors = (), [*errors, error]
     finally:
@@ -248,15 +248,10 @@ BROKEN_ANNOTATIONS = {
     "columns": ("a.csv", "video,start,end\nclip,0,5\n", "a.csv, line 1: expected the columns video,start"),
     "empty": ("a.csv", "", "line 1: expected the columns .* found none"),
     "no number": ("a.csv", "video,start,end,text\n\nclip,5,soon,hi\n", "line 3: end .*number"),
-    "cut off": ("a.csv", "video,start,end,text\nclip,5\n", "line 2: end .*number"),
     "backwards": ("a.csv", "video,start,end,text\nclip,5,4,hi\n", "line 2: .*must end after"),
     "negative": ("a.csv", "video,start,end,text\nclip,-5,4,hi\n", "line 2: start .*greater"),
     "beyond": ("a.csv", "video,start,end,text\nclip,50,54,hi\n", "line 2: .*video's end"),
-    "huge": ("a.csv", "video,start,end,text\nclip,0,5," + "x" * 200_000, "line 2: .*field larger"),
     "huge header": ("a.csv", "x" * 200_000, "line 1: .*field larger"),
-    "no JSON": ("a.jsonl", '{"video": "clip"}\n{', "a.jsonl, line 2: expected an object"),
-    "no object": ("a.jsonl", "[1]", "line 1: expected an object"),
-    "no name": ("a.jsonl", '{"video": ["clip"]}', "line 1: expected an object"),
     "no takes": ("a.json", '{"annotations": []}', "a.json: expected Ego-Exo4D's atomic"),
     "no text": ("a.json", NO_TEXT, "take clip, description 1: text .*string"),
     "format": ("a.txt", "hi", "expected annotations in .csv, .jsonl, .json, found .txt"),
@@ -270,8 +265,79 @@ def test_broken_annotations_are_named(clip, name, content, message):
 
 
 def test_missing_annotations_are_named(clip):
-    with pytest.raises(DatasetError, match="gone.csv: expected a file of annotations, found: No such file"):
-        found(clip, annotations=clip.parent / "gone.csv")
+    config = SceneConfig(annotations=clip.parent / "gone.csv")
+    for read in (lambda: found(clip, config), lambda: check_annotations(config, [clip])):
+        with pytest.raises(DatasetError, match="gone.csv: expected a file of annotations, found: No such file"):
+            read()
+
+
+CSV_ROWS = "video,start,end,text\nclip,0,5,good\nBAD\nclip,5,9,also good\n"
+JSONL_ROWS = """
+{"video": "clip", "start": 0, "end": 5, "text": "good"}
+BAD
+{"video": "clip", "start": 5, "end": 9, "text": "also good"}
+"""
+UNREADABLE = {
+    "cut off": ("a.csv", CSV_ROWS, "clip,5", "line 3: expected 4 cells, found 2"),
+    "a comma in its text": ("a.csv", CSV_ROWS, "clip,5,9,Oh, no", "line 3: expected 4 cells, found 5; quote texts"),
+    "huge": ("a.csv", CSV_ROWS, "clip,5,9," + "x" * 200_000, "line 3: expected cells of CSV, found: field larger"),
+    "a stray quote": ("a.csv", CSV_ROWS, 'clip,5,9,"Oh" no', "line 3: expected cells of CSV, found: ',' expected"),
+    "no JSON": ("a.jsonl", JSONL_ROWS, "{", "line 3: expected an object with the keys video, start, end, text"),
+    "no object": ("a.jsonl", JSONL_ROWS, "[1]", "line 3: expected an object"),
+    "no name": ("a.jsonl", JSONL_ROWS, '{"start": 1}', "line 3: expected an object .* found: video Field required"),
+}
+
+
+@pytest.mark.parametrize(("name", "rows", "bad", "message"), UNREADABLE.values(), ids=UNREADABLE)
+def test_a_row_that_cannot_be_read_is_left_out_and_reported(clip, name, rows, bad, message):
+    config = SceneConfig(annotations=annotated(clip, name, rows.replace("BAD", bad)))
+    left_out = check_annotations(config, [clip])
+    assert list(left_out) == ["row that cannot be read"]
+    (told,) = left_out["row that cannot be read"]
+    assert re.search(message, told)
+    assert "\n" not in told
+    assert found(clip, config) == [(0, 5, "good"), (5, 9, "also good")]
+
+
+def test_a_quote_that_is_never_closed_tells_how_many_lines_it_took(clip):
+    config = SceneConfig(annotations=annotated(clip, "a.csv", CSV_ROWS.replace("BAD", 'clip,5,9,"Oh')))
+    (told,) = check_annotations(config, [clip])["row that cannot be read"]
+    assert "lines 3 to 4: expected cells of CSV, found: unexpected end of data" in told
+    assert found(clip, config) == [(0, 5, "good")]
+
+
+def check(clip, *names, videos=("videos/web/a.mp4", "videos/ego/a.mp4", "videos/b.mp4", "videos/b.mkv")):
+    rows = "".join(f"{name},0,5,text\n" for name in names)
+    config = SceneConfig(annotations=annotated(clip, "a.csv", f"video,start,end,text\n{rows}"))
+    return check_annotations(config, [clip.parent / video for video in videos])
+
+
+def test_rows_of_no_video_are_counted(clip):
+    assert check(clip, "web/a", "b.mp4", f"{clip.parent}/videos/ego/a.mp4") == {}
+    left_out = check(clip, "web/a", "c", "b.webm", "c")["row of no video"]
+    assert [told.split(", ")[1] for told in left_out] == [
+        "line 3: there is no video 'c'",
+        "line 5: there is no video 'c'",
+        "line 4: there is no video 'b.webm'",
+    ]
+
+
+@pytest.mark.parametrize("name", ["a", "a.mp4", "b", "videos/b"])
+def test_a_name_that_several_videos_have_is_refused(clip, name):
+    with pytest.raises(InputError, match=rf"a.csv, line 3: '{name}' may be .*videos/.* or .*write more of the path"):
+        check(clip, "web/a", name)
+
+
+@pytest.mark.parametrize(("names", "seen"), [([], "no row"), (["c", "d"], "a.csv, line 2: there is no video 'c'")])
+def test_annotations_of_none_of_the_videos_are_refused(clip, names, seen):
+    with pytest.raises(InputError, match=f"a.csv: expected rows that name one of the 4 videos .* found: .*{seen}"):
+        check(clip, *names)
+
+
+def test_the_duration_is_the_callers(clip):
+    """A video is not probed again: what is said of its length holds."""
+    beside(clip, ".srt", SRT)
+    assert find_scenes(clip, 4.0, SceneConfig(source="subtitles"), on_bad=lambda error: None)[-1].end == 4.0
 
 
 def test_a_bad_segment_concerns_its_own_video_only(clip):
@@ -321,20 +387,20 @@ def test_shots(tmp_path):
 
 def test_shots_of_real_videos(real_data):
     for video in sorted(real_data.rglob("*.mp4")):
-        scenes = find_scenes(video, SceneConfig(source="shots"))
+        scenes = find_scenes(video, probe_duration(video), SceneConfig(source="shots"))
         assert scenes[0].start == 0
         assert all(isinstance(scene, Scene) and scene.seconds >= 1.999 for scene in scenes)
-    cut = find_scenes(real_data / "proactivevideoqa/WEB/videos/LGgaMq1eZGw.52.mp4", SceneConfig())
-    assert [round(scene.start, 1) for scene in cut] == [0.0, 3.1]
+    cut = found(real_data / "proactivevideoqa/WEB/videos/LGgaMq1eZGw.52.mp4")
+    assert [round(start, 1) for start, _, _ in cut] == [0.0, 3.1]
 
 
 def test_a_broken_video_is_named(tmp_path):
     video = tmp_path / "clip.mp4"
     with pytest.raises(VideoError, match=r"clip.mp4: expected a video"):
-        found(video)
+        find_scenes(video, 20.0, SceneConfig())
     video.write_bytes(b"no video")
     with pytest.raises(VideoError, match=r"clip.mp4: expected a video"):
-        found(video)
+        find_scenes(video, 20.0, SceneConfig())
 
 
 @pytest.mark.parametrize(("package", "source"), [("scenedetect", "shots"), ("webvtt", "subtitles")])
