@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from proactive_env.errors import InputError
 
 EXTRAS = {
+    "grpo": ("deepspeed", "openrlhf", "psutil", "ray", "tensorboard", "torch", "transformers", "vllm", "wrapt"),
     "openai": ("openai",),
     "ray": ("ray",),
     "scenes": ("scenedetect", "webvtt"),

@@ -17,6 +17,7 @@ from proactive_env.recipes.doctor import doctor
 from proactive_env.recipes.evaluate import commands
 from proactive_env.recipes.evaluate.run import RolloutConfig, Run
 from proactive_env.recipes.evaluate.tables import scores_table
+from proactive_env.recipes.grpo.command import grpo
 from proactive_env.recipes.sft.command import sft
 from proactive_env.recipes.show.command import show
 from proactive_env.recipes.tiny import tiny
@@ -32,6 +33,7 @@ app.command(name="eval")(commands.evaluate)
 app.command(name="score")(commands.score_runs)
 app.command()(show)
 app.command()(sft)
+app.command()(grpo)
 app.command()(tiny)
 app.command()(doctor)
 app.add_typer(judge.app, name="judge")

@@ -1,13 +1,14 @@
 """`make`: the bare environment plus its rewards. Gymnasium's ids enter here."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
 
 from proactive_env.datasets.catalog import PROACTIVEVIDEOQA_ROOT, root_of
 from proactive_env.environment import Observation, ProactiveVideoEnv
+from proactive_env.episode import Episode
 from proactive_env.errors import InputError
 from proactive_env.plugin import did_you_mean, load_class
 from proactive_env.rewards.base import ComponentReward, Pay
@@ -39,7 +40,7 @@ PRESETS: dict[str, Mapping[str, float | Mapping[str, Any]]] = {
 
 
 def make(
-    dataset: str = "tinyworld",
+    dataset: str | Sequence[Episode] = "tinyworld",
     *,
     data: str | None = None,
     rewards: RewardConfig | None = None,
@@ -50,7 +51,8 @@ def make(
     """A `ProactiveVideoEnv` inside its rewards.
 
     Args:
-        dataset: A name that `proactive_env.datasets.load` knows. `proactivevideoqa` without a folder plays TinyWorld.
+        dataset: A name that `proactive_env.datasets.load` knows, or episodes. `proactivevideoqa` without a folder plays
+            TinyWorld.
         data: The data set's folder or file.
         rewards: None: the paper's four; `"mmduet2-code"`: the authors' code; else a mapping such as
             `{"pauc": 3, "in_span": {"weight": 1, "formula": "code"}, "my_pkg.mod:MyReward": 1}`.

@@ -1,11 +1,13 @@
 """What a GRPO run may choose, recorded beside its checkpoints."""
 
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from proactive_env.datasets.catalog import root_of
 from proactive_env.episode import Frozen
+from proactive_env.plugin import portable
 from proactive_env.recipes.evaluate.run import BenchmarkConfig
 from proactive_env.video import MAX_PIXELS
 
@@ -36,6 +38,11 @@ class PlayConfig(Frozen):
     max_tokens: int = Field(default=8192, ge=256)
     """Tokens of a conversation, history and replies included; when they are used up, the rest is played in silence."""
 
+    @field_validator("rewards", "judge")
+    @classmethod
+    def _absolute(cls, value: Any) -> Any:
+        return portable(value)
+
 
 class GrpoConfig(Frozen):
     """How a warm-started model learns when to speak from rewards."""
@@ -63,13 +70,17 @@ class GrpoConfig(Frozen):
     steps: int | None = Field(default=None, ge=1)
     """Batches of rollouts, instead of `epochs`; None: as many as those have."""
     learning_rate: float = Field(default=1e-6, gt=0)
-    warmup: float = Field(default=0.03, ge=0, lt=1)
+    """Constant after the warm-up."""
+    warmup: float = Field(default=0.0, ge=0, lt=1)
     """Share of the steps in which the learning rate rises."""
+    clip: float = Field(default=0.2, gt=0, lt=1)
+    """How far one batch may move a token's probability, as a share of it."""
     kl: float = Field(default=0.0, ge=0)
     """Weight of the divergence from the model at the start; 0: no reference model is loaded."""
     importance_correction: bool = False
-    """Weigh tokens by how much the actor's probabilities differ from those of the engine that drew them."""
+    """Weigh tokens by how much the actor's probabilities differ from those of the engine that drew them, at most 2."""
     freeze_vision: bool = True
+    """Train the language model alone: vision tower and projector stay."""
     seed: int = Field(default=0, ge=0)
 
     nodes: int = Field(default=1, ge=1)
@@ -94,13 +105,58 @@ class GrpoConfig(Frozen):
     evaluate_every: int = Field(default=50, ge=1)
     """Steps after which the held-out episodes are played."""
 
+    @field_validator("model")
+    @classmethod
+    def _found_from_anywhere(cls, model: str) -> str:
+        return str(Path(model).resolve()) if Path(model).is_dir() else model
+
+    @field_validator("train", "held_out")
+    @classmethod
+    def _absolute(cls, source: BenchmarkConfig | None) -> BenchmarkConfig | None:
+        return source and source.model_copy(update={"data": root_of(source.benchmark, source.data)})
+
+    @property
+    def rollouts(self) -> int:
+        """Of one batch."""
+        return self.group * self.windows_per_step
+
+    @property
+    def actors(self) -> int:
+        """GPUs, or processes, that train."""
+        return self.nodes * self.gpus
+
+    @property
+    def all_gpus(self) -> int:
+        """GPUs, or processes, that the run takes."""
+        reference = self.actors if self.kl else 0
+        return self.actors if self.colocate else self.actors + self.engines * self.tensor_parallel + reference
+
     @model_validator(mode="after")
     def _uncorrected_where_the_engine_restricts(self) -> "GrpoConfig":
-        play: Mapping[str, Any] = self.play.model_dump()
-        restricted = play["top_k"] or play["top_p"] < 1 or play["format"] == "open_turn"
-        if self.importance_correction and restricted:
+        play = self.play
+        if self.importance_correction and (play.top_k or play.top_p < 1 or play.format == "open_turn"):
             raise ValueError(
                 "importance_correction compares the engine's probabilities with the actor's, and top_k, top_p and "
                 "format open_turn restrict the engine's: set importance_correction=false, or draw from all tokens"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> "GrpoConfig":
+        mini, forward = self.mini_batch or self.rollouts, self.micro_batch * self.actors
+        if self.rollouts % mini or mini % forward:
+            raise ValueError(
+                f"a step has group x windows_per_step = {self.rollouts} rollouts, an optimizer step mini_batch {mini}, "
+                f"a forward pass of all actors micro_batch x nodes x gpus = {forward}: "
+                "each must be a multiple of the next"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _engines_fill_the_gpus(self) -> "GrpoConfig":
+        if self.colocate and self.actors != self.engines * self.tensor_parallel:
+            raise ValueError(
+                f"with colocate=true engines share the actor's GPUs: expected engines x tensor_parallel = nodes x gpus "
+                f"= {self.actors}, found {self.engines} x {self.tensor_parallel}"
             )
         return self

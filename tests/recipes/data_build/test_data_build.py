@@ -308,7 +308,10 @@ def test_ray_makes_the_same_and_stops_as_cleanly(server, model, videos, tmp_path
     script = [sys.executable, Path(__file__).with_name("build_on_ray.py"), server.url, videos]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     server.faults = [None] * 40 + [500] * 500
-    patient = os.environ | {"RAY_raylet_start_wait_time_s": "180"}  # for a busy machine
+    patient = os.environ | {  # for a busy machine
+        "RAY_raylet_start_wait_time_s": "180",
+        "RAY_DATA_AUTOSCALING_COORDINATOR_REQUEST_GET_TIMEOUT_S": "60",
+    }
     with subprocess.Popen(script, cwd=tmp_path, env=patient, **pipes) as run:
         assert "stopped\n" in iter(run.stdout.readline, "")  # Ray tells of its progress when it is slow
         answered, server.faults, model.answered = set(model.answered), [], []

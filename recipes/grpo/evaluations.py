@@ -1,0 +1,75 @@
+"""Held-out episodes before, during and after a training: scored by the benchmark's rules, compared with the first."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from proactive_env.episode import Episode
+from proactive_env.recipes.evaluate.proactivevideoqa import QuestionScore, pool_subset
+from proactive_env.recipes.evaluate.score import Scores, compare, score
+from proactive_env.recipes.grpo.config import GrpoConfig
+from proactive_env.recipes.grpo.folder import SCORES, Folder
+from proactive_env.recipes.sft.held_out import summary
+from proactive_env.rewards.judge import make_judge
+
+
+class Evaluations:
+    """The evaluations of a run; each is scored once, by the run's own judge.
+
+    Args:
+        config: Of the run, with `held_out`.
+        folder: Its folder.
+    """
+
+    def __init__(self, config: GrpoConfig, folder: Folder) -> None:
+        assert config.held_out is not None
+        self._config = config
+        self._folder = folder
+        self._episodes: Sequence[Episode] = config.held_out.load(lambda _: None)
+        self._judge = make_judge(config.play.judge)
+        self._scores: dict[int, Scores] = {}
+        there = folder.evaluated()
+        rows = folder.rows(SCORES)
+        self.rows = {row["step"]: row for row in rows if row["step"] in there and not row["unscored"]}
+        """What is written of each, by step."""
+
+    def update(self) -> list[dict[str, Any]]:
+        """Score what is not scored yet; returns what was added."""
+        added = []
+        for step in self._folder.evaluated():
+            if step not in self.rows:
+                self.rows[step] = self._row(step)
+                added.append(self.rows[step])
+        if added:
+            self._folder.write_rows(SCORES, [self.rows[step] for step in sorted(self.rows)])
+        return added
+
+    def gain(self) -> dict[str, Any] | None:
+        """The last evaluation's PAUC minus the first's, paired by question; see `evaluate.score.compare`."""
+        if len(self.rows) < 2:
+            return None
+        first, last = (self._scored(step).questions for step in (min(self.rows), max(self.rows)))
+        return compare(first, last)
+
+    def scores(self) -> dict[str, dict[str, Any]]:
+        """`Scores.as_dict` of each evaluation, by a name for tables."""
+        return {f"step {step}": self._scored(step).as_dict() for step in sorted(self.rows)}
+
+    def _row(self, step: int) -> dict[str, Any]:
+        """An evaluation's line: `step`, the row of `pool_subset` over all questions, and what sft logs beside it."""
+        scores = self._scored(step)
+        transcripts = list(self._transcripts(step).values())
+        seen = summary(transcripts, self._config.play.frame_interval)
+        beside = {name: value for name, value in seen.items() if name in ("silent_turns", "p_speak_visible")}
+        return {"step": step, **_pooled(scores.questions), **beside, "unscored": len(scores.unscored)}
+
+    def _scored(self, step: int) -> Scores:
+        if step not in self._scores:
+            self._scores[step] = score(self._transcripts(step).values(), self._judge, on_question=lambda: None)
+        return self._scores[step]
+
+    def _transcripts(self, step: int) -> Any:
+        return self._folder.evaluation(step).read({episode.question_id: episode for episode in self._episodes})
+
+
+def _pooled(questions: Sequence[QuestionScore]) -> dict[str, Any]:
+    return pool_subset(questions) if questions else {}

@@ -1,0 +1,218 @@
+"""Real runs of OpenRLHF, Ray, DeepSpeed and vLLM on a CPU: killed in two ways they go on, and what they write loads."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import psutil
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from proactive_env import agents
+from proactive_env.recipes.cli import app
+from proactive_env.recipes.grpo.folder import Folder
+
+STEPS = 12
+REWARD = '''
+from proactive_env.rewards import ComponentReward
+
+class Letters(ComponentReward):
+    """The share of the letters n and o."""
+
+    def score(self, transcript):
+        text = "".join(turn.reply or "" for turn in transcript.turns)
+        return sum(text.count(letter) for letter in "no") / max(len(text), 1)
+'''
+FEW = {
+    "train": {"benchmark": "tinyworld", "split": "train", "size": 8},
+    "held_out": {"benchmark": "tinyworld", "split": "validation", "size": 2},
+    "play": {"max_new_tokens": 6, "max_tokens": 1536},
+    "window": [4, 6],
+    "group": 4,
+    "windows_per_step": 2,
+    "micro_batch": 8,
+    "steps": STEPS,
+    "learning_rate": 1e-3,
+    "freeze_vision": False,
+    "importance_correction": True,
+    "gpu_memory": 0.2,
+    "save_every": 1,
+    "evaluate_every": 5,
+}
+SECONDS = 900
+"""For anything that a run does: the first minute goes by before a busy machine has imported it all."""
+
+
+@pytest.fixture
+def begin(tmp_path, talkative_checkpoint):
+    """Starts `proactive grpo` in a process of its own; afterwards nothing of it may be left."""
+    (tmp_path / "mine.py").write_text(REWARD)
+    config = FEW | {"model": str(talkative_checkpoint)}
+    config["play"] |= {"rewards": {"pauc": 3, f"{tmp_path}/mine.py:Letters": 10}}
+    (tmp_path / "few.yaml").write_text(yaml.safe_dump(config))
+    started = []
+
+    def begin(out, *settings):
+        command = [sys.executable, "-m", "proactive_env.recipes.cli", "grpo", "--config", tmp_path / "few.yaml"]
+        sets = [word for setting in settings for word in ("--set", setting)]
+        run = subprocess.Popen(
+            [*command, "--out", out, "--json", *sets],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(run)
+        return run
+
+    yield begin
+    for run in started:
+        run.kill()
+        run.communicate()
+    wait_for(lambda: not sessions_of(tmp_path))
+
+
+def sessions_of(folder):
+    """The sessions of the trainers whose run is in `folder`."""
+    launched = (process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"])
+    return {
+        os.getsid(process.pid)
+        for process in launched
+        if "proactive_env.recipes.grpo.launch" in process.info["cmdline"] and str(folder) in process.info["cmdline"][-1]
+    }
+
+
+def processes_of(session, name=""):
+    """The living processes of a session, by a part of their command line."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found += [process] if name in " ".join(process.cmdline()) else []
+        except (psutil.Error, ProcessLookupError):
+            continue
+    return found
+
+
+def wait_for(condition, run=None):
+    until = time.monotonic() + SECONDS
+    while not condition():
+        if run and run.poll() is not None:
+            pytest.fail(run.communicate()[1])
+        assert time.monotonic() < until, condition
+        time.sleep(0.05)
+
+
+def test_a_run_outlives_its_engine_and_itself_and_trains_a_reward_from_a_file(begin, tmp_path, talkative_checkpoint):
+    out = tmp_path / "out"
+    folder = Folder(out)
+
+    run = begin(out)
+    wait_for(lambda: folder.resumes_from >= 1, run)
+    (session,) = sessions_of(tmp_path)
+    (engine,) = processes_of(session, "EngineCore")
+    engine.kill()
+    _, errors = run.communicate(timeout=SECONDS)
+    assert run.returncode == 1
+    assert "the trainer ended before its last step" in errors
+    assert re.search("EngineDead|EngineCore|process has ended", errors)
+    assert processes_of(session) == []
+    first = folder.resumes_from
+    assert 1 <= first < STEPS
+    assert f"the same command goes on from step {first}" in errors
+
+    run = begin(out)
+    wait_for(lambda: folder.resumes_from > first, run)
+    (session,) = sessions_of(tmp_path)
+    run.kill()
+    wait_for(lambda: processes_of(session) == [])
+    second = folder.resumes_from
+    assert first < second < STEPS
+
+    run = begin(out)
+    printed, errors = run.communicate(timeout=SECONDS)
+    assert run.returncode == 0, errors
+    assert f"going on after step {second} of {STEPS}" in errors
+    assert not sessions_of(tmp_path)
+
+    result = json.loads(printed)
+    assert [step["step"] for step in result["steps"]] == list(range(1, STEPS + 1))
+    assert all(step["term_letters"] >= 0 for step in result["steps"])
+    assert any(step["group_reward_std"] > 0 for step in result["steps"])
+    # The actor trains in float32, the engine draws in bf16: if a weight did not arrive, they would soon disagree.
+    assert max(abs(step["vllm_kl"]) for step in result["steps"]) < 0.05
+    assert {0, STEPS} <= {row["step"] for row in result["evaluations"]}
+    assert set(result["gain"]["TINYWORLD"]["pauc"]) == {"0", "0.5", "1"}
+
+    before, after = (load_file(place / "model.safetensors") for place in (talkative_checkpoint, out))
+    assert after.keys() == before.keys()
+    assert {weights.dtype for weights in after.values()} == {torch.float32}
+    moved = [name for name, weights in after.items() if not torch.equal(weights, before[name])]
+    assert any("visual" in name for name in moved)
+    assert max(float((after[name] - before[name]).abs().max()) for name in moved) > 0.005
+    for place in (out, folder.weights_of(STEPS)):
+        with agents.load(f"transformers:{place}") as agent:
+            assert agent.engine.longest_context > 0
+    assert list((out / "tensorboard").rglob("events.out.tfevents*"))
+
+    again = CliRunner().invoke(app, ["grpo", "--config", str(tmp_path / "few.yaml"), "--out", str(out), "--json"])
+    assert again.exit_code == 0, again.output
+    assert "this run is finished" in again.stderr
+    assert json.loads(again.stdout) == result
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """The dashboard's address of a Ray cluster of one node, with a place for one process that trains."""
+    ports = [free_port() for _ in range(2)]
+    options = [f"--port={ports[0]}", f"--dashboard-port={ports[1]}", "--num-cpus=4", "--num-gpus=1"]
+    head = subprocess.Popen(
+        [Path(sys.executable).parent / "ray", "start", "--head", "--block", "--disable-usage-stats", *options],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "RAY_raylet_start_wait_time_s": "300"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    address = f"http://127.0.0.1:{ports[1]}"
+    wait_for(lambda: is_up(f"{address}/api/version"))
+    yield address
+    for process in processes_of(head.pid):
+        process.kill()
+    head.wait()
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def is_up(url):
+    try:
+        with urlopen(url, timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def test_a_cluster_gets_the_wheel_and_trains_as_this_machine_does(begin, cluster, tmp_path):
+    from ray.job_submission import JobSubmissionClient
+
+    out = tmp_path / "out"
+    run = begin(out, f"address={cluster}", "steps=1", "held_out=null")
+    printed, errors = run.communicate(timeout=SECONDS)
+    assert run.returncode == 0, errors
+    assert [step["step"] for step in json.loads(printed)["steps"]] == [1]
+    assert (out / "model.safetensors").exists()
+    (job,) = JobSubmissionClient(cluster).list_jobs()
+    assert job.status == "SUCCEEDED"
+    assert job.runtime_env["py_modules"][0].endswith(".whl")
