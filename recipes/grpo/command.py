@@ -44,9 +44,8 @@ def grpo(
     if finished:
         console.problem(f"{out}: this run is finished", style="green")
     if as_json:
-        steps = {row["step"]: row for row in Folder(out).rows(STEPS)}
         held_out = {"evaluations": list(evaluations.rows.values()), "gain": evaluations.gain()} if evaluations else {}
-        console.print_json({"steps": list(steps.values()), **held_out})
+        console.print_json({"steps": Folder(out).rows(STEPS), **held_out})
         return
     if evaluations:
         scores = evaluations.scores()

@@ -115,6 +115,13 @@ class GrpoConfig(Frozen):
     def _absolute(cls, source: BenchmarkConfig | None) -> BenchmarkConfig | None:
         return source and source.model_copy(update={"data": root_of(source.benchmark, source.data)})
 
+    @field_validator("window")
+    @classmethod
+    def _shortest_first(cls, window: tuple[float, float] | None) -> tuple[float, float] | None:
+        if window and not 0 < window[0] <= window[1]:
+            raise ValueError(f"expected the shortest and the longest window, seconds above 0, found {window}")
+        return window
+
     @property
     def rollouts(self) -> int:
         """Of one batch."""

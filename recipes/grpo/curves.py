@@ -32,6 +32,11 @@ class Step(NamedTuple):
     number: int
     numbers: dict[str, float]
 
+    @property
+    def row(self) -> dict[str, float]:
+        """Its line in `steps.jsonl`."""
+        return {"step": self.number, **self.numbers}
+
 
 class Evaluated(NamedTuple):
     """The trainer has had the held-out episodes played."""

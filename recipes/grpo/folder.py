@@ -25,7 +25,7 @@ EVALUATIONS = "evaluations"
 SCORES = "evaluations.jsonl"
 """Their scores, a line an evaluation."""
 STEPS = "steps.jsonl"
-"""What the trainer measured, a line a step; of two lines for one step the later one counts."""
+"""What the trainer measured, a line a step."""
 RESULT = "result.json"
 """There when the run is finished."""
 
@@ -118,11 +118,6 @@ class Folder:
         partial = self.path / f"{name}.partial"
         partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
         partial.rename(self.path / name)
-
-    def append_step(self, number: int, numbers: dict[str, float]) -> None:
-        """Add a step to `steps.jsonl`."""
-        with (self.path / STEPS).open("a") as file:
-            file.write(json.dumps({"step": number, **numbers}) + "\n")
 
     def complete_checkpoints(self, processor: Any) -> None:
         """Put the processor beside weights that were written to their end: OpenRLHF leaves it out."""

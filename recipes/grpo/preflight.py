@@ -187,7 +187,7 @@ def _planned(play: PlayConfig, rows: Sequence[Row], episodes: Sequence[Episode])
 def _first_frame(play: PlayConfig, task: Task, episodes: Sequence[Episode]) -> Any:
     """What the environment shows first; the rewards are loaded on the way."""
     env = make(
-        [episode for episode in episodes if episode.question_id == task.question_id],  # type: ignore[arg-type]
+        [episode for episode in episodes if episode.question_id == task.question_id],
         rewards=play.rewards,
         judge=play.judge,
         frame_interval=play.frame_interval,

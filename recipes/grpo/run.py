@@ -21,7 +21,7 @@ from proactive_env.recipes.grpo.batches import batches
 from proactive_env.recipes.grpo.config import GrpoConfig
 from proactive_env.recipes.grpo.curves import Evaluated, Step, read_line
 from proactive_env.recipes.grpo.evaluations import Evaluations
-from proactive_env.recipes.grpo.folder import AGENT, FAILURE, HELD_OUT_ROWS, LOG, RESULT, ROWS, Folder
+from proactive_env.recipes.grpo.folder import AGENT, FAILURE, HELD_OUT_ROWS, LOG, RESULT, ROWS, STEPS, Folder
 from proactive_env.recipes.grpo.jobs import ClusterJob, Job, LocalJob
 from proactive_env.recipes.grpo.preflight import Measures, check_software, measure
 from proactive_env.recipes.grpo.windows import Row, check_apart, held_out, windows
@@ -129,8 +129,9 @@ def _run(config: GrpoConfig, folder: Folder, steps: int, listener: Listener) -> 
     processor = load_processor(config.model)
     command = [sys.executable, "-m", "proactive_env.recipes.grpo.launch", str(folder.path)]
     file = folder.path / LOG
-    with file.open("a+") as log:
-        log.seek(0, 2)
+    with file.open("a+", errors="replace") as log:
+        log.seek(0)
+        measured = {event.number: event for event in map(read_line, log) if isinstance(event, Step)}
         job: Job = ClusterJob(config.address, command, file) if config.address else LocalJob(command, file)
         listener.begun(step)
         try:
@@ -138,8 +139,13 @@ def _run(config: GrpoConfig, folder: Folder, steps: int, listener: Listener) -> 
             while status is None:
                 time.sleep(_PAUSE_S)
                 status = job.poll()
-                for line in _new_lines(log):
-                    _tell(read_line(line), folder, listener)
+                for event in map(read_line, _new_lines(log)):
+                    if isinstance(event, Step):
+                        measured[event.number] = event
+                        folder.write_rows(STEPS, [measured[number].row for number in sorted(measured)])
+                        listener.step(event)
+                    elif isinstance(event, Evaluated):
+                        folder.keep_evaluation(event.step)
                 folder.complete_checkpoints(processor)
                 for row in evaluations.update() if evaluations else ():
                     listener.evaluation(row)
@@ -148,14 +154,6 @@ def _run(config: GrpoConfig, folder: Folder, steps: int, listener: Listener) -> 
     if status:
         raise TrainingError(_explanation(folder, job))
     (folder.path / RESULT).write_text(json.dumps({"steps": steps}))
-
-
-def _tell(event: Step | Evaluated | None, folder: Folder, listener: Listener) -> None:
-    if isinstance(event, Step):
-        folder.append_step(event.number, event.numbers)
-        listener.step(event)
-    elif isinstance(event, Evaluated):
-        folder.keep_evaluation(event.step)
 
 
 def _new_lines(log: TextIO) -> Iterator[str]:

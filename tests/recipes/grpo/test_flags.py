@@ -85,6 +85,7 @@ def test_presets_are_configs_that_openrlhf_takes(parser, preset):
     ("changes", "problem"),
     [
         ({"mini_batch": 5}, "each must be a multiple of the next"),
+        ({"window": (60, 20)}, "expected the shortest and the longest window"),
         ({"gpus": 8, "engines": 4}, "expected engines x tensor_parallel = nodes x gpus = 8, found 4 x 1"),
         ({"importance_correction": True, "play": {"top_k": 10}}, "set importance_correction=false"),
         ({"importance_correction": True, "play": {"format": "open_turn"}}, "set importance_correction=false"),
