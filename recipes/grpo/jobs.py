@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from importlib.metadata import distribution
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -139,7 +139,8 @@ class ClusterJob(Job):
 
 def _wheel(folder: Path) -> Path | None:
     """A wheel of this package, built from the source tree that it is installed from; None: it is not."""
-    origin = json.loads(distribution("proactive-env").read_text("direct_url.json") or "{}")
+    found = (one.read_text("direct_url.json") for one in distributions(name="proactive-env"))
+    origin = json.loads(next(filter(None, found), "{}"))
     if not origin.get("dir_info", {}).get("editable"):
         return None
     settings = folder / "build.cfg"  # a build folder of its own: setuptools would pack what an older build left

@@ -127,7 +127,8 @@ def _run(config: GrpoConfig, folder: Folder, steps: int, listener: Listener) -> 
     step = folder.go_back(steps)
     evaluations = Evaluations(config, folder) if config.held_out else None
     processor = load_processor(config.model)
-    command = [sys.executable, "-m", "proactive_env.recipes.grpo.launch", str(folder.path)]
+    # -P: what lies in the current folder is not imported, such as the source tree's own proactive_env
+    command = [sys.executable, "-P", "-m", "proactive_env.recipes.grpo.launch", str(folder.path)]
     file = folder.path / LOG
     with file.open("a+", errors="replace") as log:
         log.seek(0)

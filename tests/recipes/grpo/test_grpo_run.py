@@ -21,6 +21,7 @@ from proactive_env import agents, datasets
 from proactive_env.agents.engine import Decoding
 from proactive_env.recipes.cli import app
 from proactive_env.recipes.grpo.folder import Folder
+from proactive_env.recipes.grpo.jobs import end_session
 from proactive_env.recipes.sft.held_out import HeldOut
 
 STEPS = 6
@@ -172,23 +173,31 @@ def said(transcripts):
 
 
 @pytest.fixture
-def cluster(tmp_path):
+def cluster():
     """A Ray cluster of one node, with a place for one process that trains: its dashboard's address, its session."""
-    ports = [free_port() for _ in range(2)]
-    options = [f"--port={ports[0]}", f"--dashboard-port={ports[1]}", "--num-cpus=4", "--num-gpus=1"]
+    address, session = next(filter(None, (start_head() for _ in range(3))))
+    yield address, session
+    end_session(session)
+
+
+def start_head():
+    """The dashboard's address and the session of a Ray head; None if it did not come up, as on a busy machine."""
+    ports = [free_port() for _ in range(3)]
+    options = [f"--port={ports[0]}", f"--dashboard-port={ports[1]}", f"--ray-client-server-port={ports[2]}"]
+    scripts = Path(sys.executable).parent
     head = subprocess.Popen(
-        [Path(sys.executable).parent / "ray", "start", "--head", "--block", "--disable-usage-stats", *options],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "RAY_raylet_start_wait_time_s": "300"},
+        [scripts / "ray", "start", "--head", "--num-cpus=4", "--num-gpus=1", *options],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{scripts}:{os.environ['PATH']}"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    address = f"http://127.0.0.1:{ports[1]}"
-    wait_for(lambda: is_up(f"{address}/api/version"))
-    yield address, head.pid
-    for process in processes_of(head.pid):
-        process.kill()
-    head.wait()
+    if head.wait() == 0:
+        address = f"http://127.0.0.1:{ports[1]}"
+        wait_for(lambda: is_up(f"{address}/api/version"))
+        return address, head.pid
+    end_session(head.pid)
+    return None
 
 
 def free_port():
