@@ -1,14 +1,10 @@
-"""Real runs of OpenRLHF, Ray, DeepSpeed and vLLM on a CPU: killed in two ways they go on, and what they write loads."""
+"""A real run of OpenRLHF, Ray, DeepSpeed and vLLM on a CPU: killed, it goes on, and what it writes loads."""
 
 import json
 import os
-import re
-import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
-from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -21,7 +17,6 @@ from proactive_env import agents, datasets
 from proactive_env.agents.engine import Decoding
 from proactive_env.recipes.cli import app
 from proactive_env.recipes.grpo.folder import Folder
-from proactive_env.recipes.grpo.jobs import end_session
 from proactive_env.recipes.sft.held_out import HeldOut
 
 STEPS = 6
@@ -170,65 +165,3 @@ def test_a_killed_run_goes_on_and_its_checkpoint_is_what_the_engine_plays(begin,
 
 def said(transcripts):
     return {one.episode.question_id: [turn.reply for turn in one.turns] for one in transcripts}
-
-
-@pytest.fixture
-def cluster():
-    """A Ray cluster of one node, with a place for one process that trains: its dashboard's address, its session."""
-    address, session = next(filter(None, (start_head() for _ in range(3))))
-    yield address, session
-    end_session(session)
-
-
-def start_head():
-    """The dashboard's address and the session of a Ray head; None if it did not come up, as on a busy machine."""
-    ports = [free_port() for _ in range(3)]
-    options = [f"--port={ports[0]}", f"--dashboard-port={ports[1]}", f"--ray-client-server-port={ports[2]}"]
-    scripts = Path(sys.executable).parent
-    head = subprocess.Popen(
-        [scripts / "ray", "start", "--head", "--num-cpus=4", "--num-gpus=1", *options],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{scripts}:{os.environ['PATH']}"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    if head.wait() == 0:
-        address = f"http://127.0.0.1:{ports[1]}"
-        wait_for(lambda: is_up(f"{address}/api/version"))
-        return address, head.pid
-    end_session(head.pid)
-    return None
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def is_up(url):
-    try:
-        with urlopen(url, timeout=5):
-            return True
-    except OSError:
-        return False
-
-
-def test_a_cluster_gets_the_wheel_and_an_engine_that_dies_is_named(begin, cluster, tmp_path):
-    from ray.job_submission import JobSubmissionClient
-
-    out = tmp_path / "out"
-    address, session = cluster
-    run = begin(out, f"address={address}", "steps=200", "held_out=null")
-    wait_for(lambda: Folder(out).resumes_from >= 1, run)
-    (engine,) = processes_of(session, "EngineCore")
-    engine.kill()
-    _, errors = run.communicate(timeout=SECONDS)
-    assert run.returncode == 1
-    assert re.search(
-        r"the trainer ended before its last step. RuntimeError: tinyworld.*played twice.*EngineDead", errors
-    )
-    assert f"the same command goes on from step {Folder(out).resumes_from}" in errors
-    (job,) = JobSubmissionClient(address).list_jobs()
-    assert job.status == "FAILED"
-    assert job.runtime_env["py_modules"][0].endswith(".whl")
