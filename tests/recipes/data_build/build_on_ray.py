@@ -12,7 +12,7 @@ from proactive_env.recipes.data.build.run import Build
 
 url, videos = sys.argv[1:]
 config = BuildConfig(model="m", server={"url": url, "retries": 0}, rl_videos={"web": 1}, videos=Path(videos))
-ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
+ray.init(address="local", num_cpus=2, log_to_driver=False, include_dashboard=False)
 try:
     Build(Path("out"), config, run_ray).run()
 except ChatUnavailable:

@@ -51,7 +51,7 @@ def begin(file, out, *launcher):
 
 
 def finish(run):
-    _, errors = run.communicate(timeout=120)
+    _, errors = run.communicate(timeout=600)
     assert run.returncode == 0, errors
 
 
