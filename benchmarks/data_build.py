@@ -117,7 +117,7 @@ def main() -> None:
         for number in range(ROUNDS):
             times["bare"].append(timed(lambda: asyncio.run(bare(url, calls))))
             times["asyncio"].append(timed(lambda out=folder / f"asyncio{number}": build(config, out, run_asyncio)))
-        ray.init(log_to_driver=False, logging_level="warning")
+        ray.init(address="local", log_to_driver=False, logging_level="warning")
         times["ray"].append(timed(lambda: build(config, folder / "ray", run_ray)))
     process.terminate()
     medians = {name: statistics.median(values) for name, values in times.items()}
@@ -156,13 +156,14 @@ def recorded(run: Callable[[], None]) -> list[Messages]:
 
 async def bare(url: str, calls: list[Messages]) -> None:
     """The calls, and nothing else."""
-    client, gate = AsyncOpenAI(base_url=url, api_key="none"), asyncio.Semaphore(WIDTH)
+    gate = asyncio.Semaphore(WIDTH)
+    async with AsyncOpenAI(base_url=url, api_key="none") as client:
 
-    async def ask(messages: Any) -> None:
-        async with gate:
-            await client.chat.completions.create(model="m", messages=messages)
+        async def ask(messages: Any) -> None:
+            async with gate:
+                await client.chat.completions.create(model="m", messages=messages)
 
-    await asyncio.gather(*map(ask, calls))
+        await asyncio.gather(*map(ask, calls))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from uuid import uuid4
 
@@ -48,12 +50,12 @@ class AnswerCache:
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
-        """One connection a use: connections survive neither threads nor forks."""
         try:
             if not self.file.exists():
                 self._create()
-            with closing(sqlite3.connect(self.file, timeout=60.0)) as connection:
-                connection.execute("PRAGMA synchronous=NORMAL")
+                _open.cache_clear()
+            connection, alone = _open(os.getpid(), self.file)
+            with alone:
                 yield connection
         except (sqlite3.Error, OSError) as error:
             raise InputError(
@@ -73,3 +75,11 @@ class AnswerCache:
             pass  # another process was first
         finally:
             draft.unlink(missing_ok=True)
+
+
+@cache
+def _open(process: int, file: Path) -> tuple[sqlite3.Connection, Lock]:  # noqa: ARG001 (a fork needs its own)
+    """One connection a process and file, and the lock under which its threads take turns."""
+    connection = sqlite3.connect(file, timeout=60.0, check_same_thread=False)
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection, Lock()

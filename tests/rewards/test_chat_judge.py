@@ -253,7 +253,7 @@ class TestCache:
         assert "secret" not in str(caught.value)
 
     def test_a_broken_file_is_told(self, server):
-        coverage(judge(server))
+        cache_folder().mkdir(parents=True, exist_ok=True)
         (cache_folder() / "judge.sqlite").write_bytes(b"not a database" * 100)
         with pytest.raises(InputError, match="judge.sqlite: the cache of answers cannot be used"):
             coverage(judge(server), "Another.")
