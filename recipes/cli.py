@@ -1,8 +1,6 @@
 """The command line `proactive`."""
 
 import sys
-from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -13,15 +11,14 @@ from proactive_env.errors import InputError
 from proactive_env.recipes import console, judge
 from proactive_env.recipes.data.build.command import build
 from proactive_env.recipes.data.fetch import fetch
+from proactive_env.recipes.demo import demo
 from proactive_env.recipes.doctor import doctor
 from proactive_env.recipes.evaluate import commands
-from proactive_env.recipes.evaluate.run import RolloutConfig, Run
-from proactive_env.recipes.evaluate.tables import scores_table
 from proactive_env.recipes.grpo.command import grpo
 from proactive_env.recipes.sft.command import sft
 from proactive_env.recipes.show.command import show
 from proactive_env.recipes.tiny import tiny
-from proactive_env.rewards.judge import JudgeUnavailable, LexicalJudge
+from proactive_env.rewards.judge import JudgeUnavailable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,6 +28,7 @@ app = typer.Typer(
 app.command()(commands.rollout)
 app.command(name="eval")(commands.evaluate)
 app.command(name="score")(commands.score_runs)
+app.command()(demo)
 app.command()(show)
 app.command()(sft)
 app.command()(grpo)
@@ -66,28 +64,6 @@ def rewards(as_json: commands.AsJson = False) -> None:
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     console.out.print(table)
-
-
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Where runs and picture go.")] = Path("runs/demo"),
-    size: Annotated[int, typer.Option(min=1, help="How many TinyWorld episodes.")] = 32,
-) -> None:
-    """Play TinyWorld with the scripted agents, print their scores, draw one dialogue."""
-    from proactive_env.recipes.demo import AGENTS, draw_dialogue
-
-    scores = {}
-    for agent in AGENTS:
-        config = RolloutConfig(benchmark="tinyworld", size=size, agent=agent)
-        run, _ = commands.play(config, out / f"{agent.partition('?')[0]}-{size}", concurrency=8, skip_bad=False)
-        scores[agent] = commands.score_transcripts(run.transcripts(config.load()), LexicalJudge(), [])
-        commands.write(scores[agent], run.folder)
-    console.out.print(scores_table({agent: result.as_dict() for agent, result in scores.items()}))
-    picture = draw_dialogue(Run(out / f"random-{size}"), out / "dialogue.png")
-    console.out.print(f"One dialogue of `random`, with its PAUC curve: {picture}", soft_wrap=True)
-    console.out.print(
-        "Next: proactive eval --agent oracle --benchmark proactivevideoqa --data path/to/ProactiveVideoQA"
-    )
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from proactive_env.errors import InputError
 from proactive_env.recipes import console
 from proactive_env.recipes.evaluate.commands import Data, JudgeModel, JudgeName, JudgeUrl, judge_config
 from proactive_env.recipes.evaluate.run import Run
+from proactive_env.recipes.grpo.folder import SCORES, Folder
 from proactive_env.recipes.show.page import collect, render
 from proactive_env.rewards.judge import AsyncJudge, make_judge
 from proactive_env.turn import Transcript
@@ -19,6 +20,10 @@ from proactive_env.turn import Transcript
 def show(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs of one data set; several stand side by side.")],
     out: Annotated[Path, typer.Option(help="The page: one HTML file.", dir_okay=False)] = Path("show.html"),
+    training: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of `proactive grpo`: draw its evaluations. Repeatable.", exists=True),
+    ] = None,
     data: Data = None,
     judge: JudgeName = "lexical",
     judge_url: JudgeUrl = None,
@@ -34,11 +39,12 @@ def show(
 
     Example: proactive show runs/tinyworld-oracle runs/tinyworld-late --out oracle-and-late.html
     """
+    trainings = {folder.resolve().name: _evaluations(folder) for folder in training or ()}
     asked = make_judge(judge_config(judge, judge_url, judge_model))
     episodes, played, skipped = load_runs(runs, data)
     with console.progress("drawing") as (start, advance):
         start(len({question_id for transcripts in played.values() for question_id in transcripts}), 0)
-        page = collect(episodes, played, asked, on_question=advance)
+        page = collect(episodes, played, asked, trainings=trainings, on_question=advance)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(render(page), encoding="utf-8")
     console.report_skipped(skipped)
@@ -50,6 +56,13 @@ def show(
     if unscored:
         console.problem(f"{unscored} dialogues are unscored: the judge gave no answer; run the command again")
         raise typer.Exit(1)
+
+
+def _evaluations(training: Path) -> list[dict[str, Any]]:
+    rows = [row for row in Folder(training).rows(SCORES) if row.get("pauc_ci95")]
+    if not rows:
+        raise InputError(f"{training}: expected a folder of `proactive grpo` with evaluations, found no {SCORES}")
+    return rows
 
 
 def load_runs(

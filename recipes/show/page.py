@@ -42,6 +42,7 @@ def collect(
     runs: Mapping[str, Mapping[str, Transcript]],
     judge: Judge,
     *,
+    trainings: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     on_question: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """All that the page shows, as plain JSON; times in seconds, PAUC in percent.
@@ -50,6 +51,7 @@ def collect(
         episodes: The data set, in its order; questions that no run has played are left out.
         runs: The transcripts by question id, by the run's name.
         judge: Is asked each question once, all at once if it can be.
+        trainings: The evaluations of trainings, by name: a `pool_subset` with its `step` each.
         on_question: Called after each question of the page.
     """
     pool = JudgePool(judge)
@@ -71,6 +73,7 @@ def collect(
         "omega": OMEGA,
         "weights": WEIGHTS,
         "runs": [{"name": name, "subsets": found.as_dict()["subsets"]} for name, found in scores.items()],
+        "training": [{"name": name, "rows": rows} for name, rows in (trainings or {}).items()],
         "questions": questions,
     }
 

@@ -348,6 +348,44 @@ function scores_table() {
   $("scores").append(...table(headings, rows));
 }
 
+// ---- training -----------------------------------------------------------------------------------------------------
+
+const curves = {
+  "PAUC ω 0.5, shaded: 95 %": (row) => row.pauc["0.5"],
+  "replies a question": (row) => row.replies_per_question,
+  "delay s": (row) => row.mean_delay_s,
+  "duplicates %": (row) => row.duplicates,
+};
+
+function training_curve([label, value], at_first) {
+  const rows = page.training.flatMap((training) => training.rows);
+  const bounds = (row) => (at_first ? row.pauc_ci95 : [value(row)]);
+  const last = Math.max(1, ...rows.map((row) => row.step));
+  const most = Math.max(...rows.flatMap(bounds)) || 1;
+  const point = (step, height) => `${(100 * step) / last},${100 - (100 * height) / most}`;
+  const path = (training, height) => training.rows.filter((row) => height(row) !== null).map((row) => point(row.step, height(row)));
+  const lines = page.training.flatMap((training, run) => [
+    at_first ? shape("polygon", { class: `band run-${run}`, points: [
+      ...path(training, (row) => row.pauc_ci95[0]), ...path(training, (row) => row.pauc_ci95[1]).reverse()].join(" ") }) : null,
+    shape("polyline", { class: `run-${run}`, points: path(training, value).join(" ") }),
+  ]);
+  const told = page.training.map((training) =>
+    `${training.name}: ${training.rows.map((row) => `step ${row.step} ${decimal(value(row))}`).join(", ")}`);
+  const plot = drawing(`${label}. ${told.join("; ")}`, ...lines.filter((line) => line));
+  plot.setAttribute("viewBox", "0 0 100 100");
+  plot.setAttribute("preserveAspectRatio", "none");
+  return el("figure", {}, el("figcaption", {}, label), el("div", { class: "plot" }, el("span", {}, decimal(most)), plot),
+    el("div", { class: "steps" }, el("span", {}, "step 0"), el("span", {}, String(last))));
+}
+
+function training() {
+  $("training").hidden = page.training.length === 0;
+  if (!page.training.length) return;
+  $("curves").append(...Object.entries(curves).map((curve, index) => training_curve(curve, index === 0)));
+  $("trainings").append(...page.training.map(({ name }, run) =>
+    el("li", {}, el("span", { class: `swatch run-${run}`, "aria-hidden": "true" }), name)));
+}
+
 function legend() {
   const reply = (looks, sign, words) => el("li", {}, el("span", { class: `reply ${looks}`, "aria-hidden": "true" }, sign), words);
   const swatch = (color, words) => {
@@ -400,6 +438,7 @@ for (const id of ["run", "subset", "search"]) $(id).addEventListener("input", up
 $("filters").addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("keydown", keydown);
 scores_table();
+training();
 legend();
 $("legend").parentElement.open = !matchMedia("(max-width: 720px)").matches;
 update();

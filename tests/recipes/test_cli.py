@@ -305,14 +305,3 @@ def test_rewards_are_listed(tmp_path):
     assert {row["name"]: row["weight"] for row in listed} == {"pauc": 3, "replication": 2, "in_span": 0.5, "prefix": 2}
     assert all(row["scope"] and row["description"].endswith(".") for row in listed)
     assert "replication" in proactive("rewards", cwd=tmp_path).stdout
-
-
-def test_the_demo_prints_a_table_and_draws_a_dialogue(tmp_path):
-    from PIL import Image
-
-    done = proactive("demo", "--size", 6, cwd=tmp_path)
-    for agent in ("silent", "oracle", "late", "chatter", "random"):
-        assert agent in done.stdout
-    with Image.open(tmp_path / "runs" / "demo" / "dialogue.png") as picture:
-        assert picture.width > 1000
-        assert len(picture.convert("RGB").getcolors(maxcolors=1 << 24)) > 50

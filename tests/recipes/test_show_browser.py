@@ -174,6 +174,36 @@ def test_a_question_shows_spans_scores_rewards_and_statistics(tmp_path):
         assert f"reward {total:.2f}" in page.locator(".run-heading").first.inner_text()
 
 
+def evaluations(*paucs):
+    return [
+        {"step": 8 * n, "pauc": {"0.5": pauc}, "pauc_ci95": [pauc - 5, pauc + 5], "replies_per_question": n + 1.0,
+         "mean_delay_s": 6.0 - n, "duplicates": None if n == 0 else 12.5}
+        for n, pauc in enumerate(paucs)
+    ]  # fmt: skip
+
+
+def test_trainings_are_drawn_as_curves(tmp_path):
+    one = episode(gold(1, 9))
+    runs = {"run": {"q": transcript(one, {2: "A red circle."})}}
+    trainings = {"first": evaluations(50.0, 55.0, 75.0), "<b>second</b>": evaluations(50.0, 45.0)}
+    with opened(collect([one], runs, LexicalJudge(), trainings=trainings), tmp_path) as page:
+        curves = page.locator("#curves figure")
+        assert curves.count() == 4
+        assert page.locator("#trainings").inner_text().splitlines() == ["first", "<b>second</b>"]
+        pauc, replies, _, duplicates = (curve.get_by_role("img").get_attribute("aria-label") for curve in curves.all())
+        assert "first: step 0 50.0, step 8 55.0, step 16 75.0; <b>second</b>: step 0 50.0, step 8 45.0" in pauc
+        assert "replies a question" in replies
+        assert "step 0 –, step 8 12.5" in duplicates
+        lines = [line.get_attribute("points") for line in curves.first.locator("polyline").all()]
+        assert lines == ["0,37.5 50,31.25 100,6.25", "0,37.5 50,43.75"]
+        assert curves.last.locator("polyline").first.get_attribute("points") == "50,0 100,0"
+        box = curves.first.locator(".plot").bounding_box()
+        drawn = curves.first.locator("polyline").first.bounding_box()
+        assert drawn["width"] == pytest.approx(box["width"], abs=10)  # half a stroke at each end
+    with opened(collect([one], runs, LexicalJudge()), tmp_path) as page:
+        assert page.locator("#training").is_hidden()
+
+
 def test_hostile_replies_are_shown_as_text(tmp_path):
     one = episode(gold(1, 9), question_id="</script>")
     data = collect([one], {"<b>run</b>": {"</script>": transcript(one, HOSTILE)}}, LexicalJudge())
