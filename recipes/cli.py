@@ -15,6 +15,7 @@ from proactive_env.recipes.demo import demo
 from proactive_env.recipes.doctor import doctor
 from proactive_env.recipes.evaluate import commands
 from proactive_env.recipes.grpo.command import grpo
+from proactive_env.recipes.reproduce import reproduce
 from proactive_env.recipes.sft.command import sft
 from proactive_env.recipes.show.command import show
 from proactive_env.recipes.tiny import tiny
@@ -29,6 +30,7 @@ app.command()(commands.rollout)
 app.command(name="eval")(commands.evaluate)
 app.command(name="score")(commands.score_runs)
 app.command()(demo)
+app.command()(reproduce)
 app.command()(show)
 app.command()(sft)
 app.command()(grpo)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from proactive_env.chat import Usage
@@ -80,10 +81,11 @@ def score(transcripts: Collection[Transcript], judge: Judge, *, on_question: Cal
 
 
 def compare(first: Sequence[QuestionScore], second: Sequence[QuestionScore]) -> dict[str, Any]:
-    """Paired differences in PAUC, second minus first, over the questions that both have.
+    """Paired differences, second minus first, over the questions that both have.
 
     Returns:
-        For each subset `{"questions": n, "pauc": {"0.5": {"difference": d, "ci95": [low, high]}, ...}}`, in percent.
+        For each subset `{"questions": n, "pauc": {"0.5": {"difference": d, "ci95": [low, high]}, ...},
+        "mean_delay_s": {...}, "replies_per_question": {...}, "duplicates_per_question": {...}}`; PAUC in percent.
     """
     other = {question.question_id: question for question in second}
     pairs = by_subset(question for question in first if question.question_id in other)
@@ -92,11 +94,19 @@ def compare(first: Sequence[QuestionScore], second: Sequence[QuestionScore]) -> 
 
 def _compare_subset(pairs: list[tuple[QuestionScore, QuestionScore]]) -> dict[str, Any]:
     spans = [len(one.spans) for one, _ in pairs]
-    differences = {}
-    for omega in OMEGAS:
-        gains = [pauc_sum(two, omega) - pauc_sum(one, omega) for one, two in pairs]
-        differences[f"{omega:g}"] = {
-            "difference": sum(gains) / sum(spans) if sum(spans) else None,
-            "ci95": ratio_interval(gains, spans) if sum(spans) else None,
+    questions = [1] * len(pairs)
+
+    def difference(sum_of: Callable[[QuestionScore], float], counts: list[int]) -> dict[str, Any]:
+        gains = [sum_of(two) - sum_of(one) for one, two in pairs]
+        return {
+            "difference": sum(gains) / sum(counts) if sum(counts) else None,
+            "ci95": ratio_interval(gains, counts) if sum(counts) else None,
         }
-    return {"questions": len(pairs), "pauc": differences}
+
+    return {
+        "questions": len(pairs),
+        "pauc": {f"{omega:g}": difference(partial(pauc_sum, omega=omega), spans) for omega in OMEGAS},
+        "mean_delay_s": difference(lambda question: sum(span.delay_s for span in question.spans), spans),
+        "replies_per_question": difference(lambda question: question.replies, questions),
+        "duplicates_per_question": difference(lambda question: question.duplicates, questions),
+    }

@@ -42,22 +42,24 @@ def scores_table(runs: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def differences_table(first: str, differences: Mapping[str, Mapping[str, Any]]) -> Table:
-    """A row for each further run and subset: PAUC minus the first run's.
+    """A row for each further run and subset: PAUC and delay minus the first run's.
 
     Args:
         first: The first run's name.
         differences: `compare(...)` by the further run's name.
     """
     names = _short([first, *differences])
-    table = _table(f"PAUC minus that of {names[first]}, paired by question, with 95 % intervals")
-    for heading in ("questions", *(f"ω={omega:g}" for omega in OMEGAS)):
+    table = _table(f"PAUC and delay minus those of {names[first]}, paired by question, with 95 % intervals")
+    for heading in ("questions", *(f"ω={omega:g}" for omega in OMEGAS), "delay s"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, subsets in differences.items():
         for subset, row in subsets.items():
-            cells = (
+            paucs = (
                 f"{_decimal(cell['difference'], '+')} {_interval(cell['ci95'], '+')}" for cell in row["pauc"].values()
             )
-            table.add_row(names[name], subset, str(row["questions"]), *cells)
+            delay = row["mean_delay_s"]
+            delays = f"{_decimal(delay['difference'], '+')} {_interval(delay['ci95'], '+', digits=1)}"
+            table.add_row(names[name], subset, str(row["questions"]), *paucs, delays)
     return table
 
 
@@ -93,5 +95,5 @@ def _decimal(value: float | None, sign: str = "") -> str:
     return "-" if value is None else f"{value:{sign}.1f}"
 
 
-def _interval(bounds: list[float] | None, sign: str = "") -> str:
-    return "" if bounds is None else f"[{bounds[0]:{sign}.0f}, {bounds[1]:{sign}.0f}]"
+def _interval(bounds: list[float] | None, sign: str = "", digits: int = 0) -> str:
+    return "" if bounds is None else f"[{bounds[0]:{sign}.{digits}f}, {bounds[1]:{sign}.{digits}f}]"

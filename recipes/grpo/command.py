@@ -12,6 +12,7 @@ from proactive_env.recipes.config import load_config
 from proactive_env.recipes.evaluate.tables import differences_table, scores_table
 from proactive_env.recipes.grpo.config import GrpoConfig
 from proactive_env.recipes.grpo.curves import Step, StepLines
+from proactive_env.recipes.grpo.evaluations import evaluation_line
 from proactive_env.recipes.grpo.folder import STEPS, Folder
 from proactive_env.recipes.grpo.preflight import Measures
 from proactive_env.recipes.grpo.run import Listener, train
@@ -87,15 +88,4 @@ class _Screen(Listener):
 
     def evaluation(self, row: dict[str, Any]) -> None:
         """See `Listener`."""
-        names = {"duplicates": "duplicates %", "mean_delay_s": "delay s", "replies_per_question": "replies"}
-        numbers = [f"{label} {row[name]:.3g}" for name, label in names.items() if row.get(name) is not None]
-        if row.get("pauc"):
-            low, high = row["pauc_ci95"]
-            numbers = [
-                f"PAUC(0.5) {row['pauc']['0.5']:.1f} [{low:.1f}, {high:.1f}]",
-                f"PAUC(0) {row['pauc']['0']:.1f}",
-                *numbers,
-            ]
-        if row["unscored"]:
-            numbers.append(f"{row['unscored']} questions without the judge's answer; they are scored at the next start")
-        console.problem(f"held-out episodes after step {row['step']}: {', '.join(numbers)}", style="cyan")
+        console.problem(evaluation_line(row), style="cyan")

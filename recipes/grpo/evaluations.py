@@ -1,6 +1,6 @@
 """Held-out episodes before, during and after a training: scored by the benchmark's rules, compared with the first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from proactive_env.episode import Episode
@@ -69,6 +69,19 @@ class Evaluations:
 
     def _transcripts(self, step: int) -> Any:
         return self._folder.evaluation(step).read({episode.question_id: episode for episode in self._episodes})
+
+
+def evaluation_line(row: Mapping[str, Any]) -> str:
+    """A line of `evaluations.jsonl` for people."""
+    names = {"duplicates": "duplicates %", "mean_delay_s": "delay s", "replies_per_question": "replies"}
+    numbers = [f"{label} {row[name]:.3g}" for name, label in names.items() if row.get(name) is not None]
+    if row.get("pauc"):
+        low, high = row["pauc_ci95"]
+        paucs = [f"PAUC(0.5) {row['pauc']['0.5']:.1f} [{low:.1f}, {high:.1f}]", f"PAUC(0) {row['pauc']['0']:.1f}"]
+        numbers = [*paucs, *numbers]
+    if row["unscored"]:
+        numbers.append(f"{row['unscored']} questions without the judge's answer; they are scored at the next start")
+    return f"held-out episodes after step {row['step']}: {', '.join(numbers)}"
 
 
 def _pooled(questions: Sequence[QuestionScore]) -> dict[str, Any]:

@@ -204,7 +204,7 @@ def test_runs_are_compared_in_pairs(tmp_path):
     assert 0 < gain["ci95"][0] <= gain["difference"] <= gain["ci95"][1]
     table = proactive("score", "late", "oracle", cwd=tmp_path).stdout
     assert "lexical judge: not comparable with published results" in table
-    assert "PAUC minus that of late" in table
+    assert "PAUC and delay minus those of late" in table
 
 
 def test_bad_rows_and_videos_fail_by_name_or_are_reported(tmp_path):

@@ -138,6 +138,7 @@ def test_paired_differences():
     table = compare(run({}), run({2: "a"}))
     assert table["ALL"]["questions"] == 8
     assert table["ALL"]["pauc"]["0.5"] == {"difference": 75.0, "ci95": [75.0, 75.0]}
+    assert table["ALL"]["mean_delay_s"] == {"difference": -4.0, "ci95": [-4.0, -4.0]}
 
 
 class Unreachable(LexicalJudge):

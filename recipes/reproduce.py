@@ -1,0 +1,258 @@
+"""`proactive reproduce`: findings of MMDuet2 (arXiv 2512.06810) on TinyWorld, each beside what the paper reports.
+
+All experiments in a folder share one warm start, one seed and one number of steps; what is there is not run again.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from proactive_env.recipes import console, stages
+from proactive_env.recipes.evaluate.run import Run
+from proactive_env.recipes.evaluate.score import Scores, compare, score
+from proactive_env.recipes.grpo.evaluations import evaluation_line
+from proactive_env.recipes.grpo.folder import SCORES, Folder
+from proactive_env.recipes.stages import Stage
+from proactive_env.rewards.judge import LexicalJudge
+
+COARSE, FINE = 1.0, 0.5
+"""Seconds a frame: what the preset trains with, and half of it, as the paper's 2 s and 1 s."""
+
+
+class Training(NamedTuple):
+    """A training, by what it changes in the preset `tinyworld`."""
+
+    recipe: str
+    minutes: float
+    """On 2 cores."""
+    settings: tuple[str, ...] = ()
+
+
+TRAININGS = {
+    "sft": Training("sft", 10),
+    "sft-fine": Training("sft", 15, (f"frame_interval={FINE}",)),
+    "grpo": Training("grpo", 12),
+    "no-replication": Training("grpo", 12, ("play.rewards={pauc: 3, in_span: 0.5, prefix: 2}",)),
+    "no-prefix": Training("grpo", 12, ("play.rewards={pauc: 3, replication: 2, in_span: 0.5}",)),
+    "no-in-span": Training("grpo", 12, ("play.rewards={pauc: 3, replication: 2, prefix: 2}",)),
+    "grpo-fine": Training("grpo", 20, (f"play.frame_interval={FINE}",)),
+}
+
+
+class Row(NamedTuple):
+    """A model, played on the test split."""
+
+    label: str
+    training: str
+    paper: tuple[float | None, float | None, float | None]
+    """PAUC, duplicates in percent, and replies a question, on the paper's WEB subset."""
+    frame_interval: float = COARSE
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder that its transcripts are in."""
+        return f"after-{self.training}" + ("" if self.frame_interval == COARSE else "-fine")
+
+
+class Finding(NamedTuple):
+    """One row's number is higher than another's, or lower."""
+
+    row: int
+    than: int
+    number: str
+    """A key of `compare`."""
+    sign: int
+
+
+class Experiment(NamedTuple):
+    """Rows of a table of the paper's, and what it shows."""
+
+    title: str
+    rows: tuple[Row, ...]
+    findings: tuple[Finding, ...]
+    curve: str | None = None
+    """A training whose course is part of it."""
+
+
+EXPERIMENTS = {
+    "table2": Experiment(
+        "Table 2: the warm start, and what rewards make of it",
+        (Row("SFT", "sft", (37.6, 1.7, None)), Row("SFT + RL", "grpo", (53.3, 4.2, 3.3))),
+        (Finding(1, 0, "pauc", 1), Finding(1, 0, "duplicates_per_question", 1)),
+    ),
+    "table6": Experiment(
+        "Table 6: a reward left out",
+        (
+            Row("all", "grpo", (53.3, 4.2, 3.3)),
+            Row("without replication", "no-replication", (55.5, 17.3, 4.9)),
+            Row("without prefix", "no-prefix", (53.0, 4.3, 3.1)),
+            Row("without in-span", "no-in-span", (62.7, 9.6, 8.4)),
+        ),
+        (
+            Finding(1, 0, "duplicates_per_question", 1),
+            Finding(1, 0, "replies_per_question", 1),
+            Finding(3, 0, "pauc", 1),
+            Finding(3, 0, "duplicates_per_question", 1),
+            Finding(3, 0, "replies_per_question", 1),
+        ),
+    ),
+    "table7": Experiment(
+        "Table 7: seconds a frame in SFT, RL and inference; the paper's 2 s and 1 s are 1 s and 0.5 s here",
+        (
+            Row("SFT fine", "sft-fine", (None, None, None), FINE),
+            Row("RL fine, played fine", "grpo-fine", (47.0, 1.0, None), FINE),
+            Row("RL fine, played coarse", "grpo-fine", (39.4, 0.0, None)),
+            Row("RL coarse, played fine", "grpo", (53.3, 4.2, None), FINE),
+            Row("RL coarse, played coarse", "grpo", (44.2, 1.7, None)),
+        ),
+        (
+            Finding(3, 1, "pauc", 1),
+            Finding(4, 2, "pauc", 1),
+            Finding(3, 4, "pauc", 1),
+            Finding(1, 2, "pauc", 1),
+        ),
+    ),
+    "figure5": Experiment(
+        "Figure 5: the paper's 489 steps dip until 180, grow until 450, then only replies and duplicates grow",
+        (Row("SFT", "sft", (37.6, 1.7, None)), Row("SFT + RL", "grpo", (53.3, 4.2, 3.3))),
+        (Finding(1, 0, "replies_per_question", 1),),
+        curve="grpo",
+    ),
+}
+
+Name = StrEnum("Name", list(EXPERIMENTS))  # type: ignore[misc]  # Typer offers a list of names only as an enumeration
+
+
+def reproduce(
+    name: Annotated[Name, typer.Argument(help="Which finding.")],
+    out: Annotated[
+        Path, typer.Option(help="Where runs go; experiments and the demo share them.", file_okay=False)
+    ] = Path("runs/reproduce"),
+    seed: Annotated[int, typer.Option(min=0, help="Of every training.")] = 0,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value for every GRPO run, such as steps=12.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Repeat a finding of MMDuet2 on TinyWorld, and print it beside the paper's.
+
+    table2: SFT against RL. table6: a reward left out. table7: frame intervals.
+    figure5: the course of a training. Every stage is a command, printed so
+    that it can be run alone.
+    """
+    experiment = EXPERIMENTS[name]
+    stages.run(plan(experiment, out, seed, settings or []))
+    scores = {row.folder: _scored(out / row.folder) for row in experiment.rows}
+    steps = Folder(out / experiment.curve).rows(SCORES) if experiment.curve else []
+    if as_json:
+        console.print_json(as_dict(experiment, scores) | {"steps": steps})
+        return
+    console.out.print(_table(experiment, scores))
+    for row in steps:
+        console.out.print(evaluation_line(row), highlight=False)
+    for finding in experiment.findings:
+        console.out.print(_told(experiment, finding, scores), highlight=False)
+
+
+def plan(experiment: Experiment, out: Path, seed: int, settings: list[str]) -> list[Stage]:
+    """The stages of an experiment: the warm start, trainings, what they play, and the page.
+
+    Args:
+        experiment: Which one.
+        out: The folder of all runs.
+        seed: Of every training.
+        settings: Laid over the config of every GRPO run.
+    """
+    needed = list(dict.fromkeys(["sft", *(row.training for row in experiment.rows)]))
+    played = [str(out / row.folder) for row in experiment.rows]
+    trained = [str(out / name) for name in needed if TRAININGS[name].recipe == "grpo"]
+    drawn = [part for folder in trained for part in ("--training", folder)]
+    same_turns = len({row.frame_interval for row in experiment.rows}) == 1
+    return [
+        *(_training(name, out, seed, settings) for name in needed),
+        *(_playing(row, out) for row in experiment.rows),
+        *([Stage("the page", 1, ["show", *played, *drawn, "--out", str(out / "page.html")])] if same_turns else []),
+    ]
+
+
+def _training(name: str, out: Path, seed: int, settings: list[str]) -> Stage:
+    training = TRAININGS[name]
+    grpo = [f"model={out / 'sft'}", *settings] if training.recipe == "grpo" else []
+    sets = [part for setting in [f"seed={seed}", *grpo, *training.settings] for part in ("--set", setting)]
+    command = [training.recipe, "--config", "tinyworld", "--out", str(out / name), *sets]
+    return Stage(f"train {name}", training.minutes, command)
+
+
+def _playing(row: Row, out: Path) -> Stage:
+    agent = f"transformers:{out / row.training}"
+    interval = ["--frame-interval", str(row.frame_interval)]
+    return Stage(f"play {row.label}", 1, ["eval", "--agent", agent, *interval, "--out", str(out / row.folder)])
+
+
+def _scored(folder: Path) -> Scores:
+    run = Run(folder)
+    return score(run.transcripts(run.config().load()).values(), LexicalJudge(), on_question=lambda: None)
+
+
+def _difference(experiment: Experiment, finding: Finding, scores: Mapping[str, Scores]) -> dict[str, Any]:
+    """`{"difference": ..., "ci95": [low, high]}` of the finding's number, paired by question."""
+    row, than = (scores[experiment.rows[index].folder].questions for index in (finding.row, finding.than))
+    (differences,) = compare(than, row).values()
+    found: dict[str, Any] = differences["pauc"]["0.5"] if finding.number == "pauc" else differences[finding.number]
+    return found
+
+
+def _verdict(finding: Finding, difference: Mapping[str, Any]) -> str:
+    """Whether the sign is the paper's, as far as the interval tells."""
+    low, high = sorted(finding.sign * bound for bound in difference["ci95"])
+    return (
+        "as in the paper" if low > 0 else "the opposite of the paper" if high < 0 else "not seen: the interval holds 0"
+    )
+
+
+def _table(experiment: Experiment, scores: Mapping[str, Scores]) -> Table:
+    table = Table(title=experiment.title, box=SIMPLE_HEAD, title_justify="left")
+    for heading in ("", "PAUC ω=0.5 [95 %]", "dup. %", "replies", "paper: PAUC", "dup. %", "replies"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for row in experiment.rows:
+        (numbers,) = scores[row.folder].as_dict()["subsets"].values()
+        low, high = numbers["pauc_ci95"]
+        here = (numbers["duplicates"], numbers["replies_per_question"])
+        cells = ("-" if number is None else f"{number:.1f}" for number in (*here, *row.paper))
+        table.add_row(row.label, f"{numbers['pauc']['0.5']:.1f} [{low:.1f}, {high:.1f}]", *cells)
+    return table
+
+
+def _told(experiment: Experiment, finding: Finding, scores: Mapping[str, Scores]) -> str:
+    difference = _difference(experiment, finding, scores)
+    low, high = difference["ci95"]
+    row, than = (experiment.rows[index].label for index in (finding.row, finding.than))
+    expected = "higher" if finding.sign > 0 else "lower"
+    return (
+        f"{finding.number} of {row} {expected} than of {than}: {difference['difference']:+.2f} "
+        f"[{low:+.2f}, {high:+.2f}], {_verdict(finding, difference)}"
+    )
+
+
+def as_dict(experiment: Experiment, scores: Mapping[str, Scores]) -> dict[str, Any]:
+    """All numbers of an experiment, the paper's beside ours."""
+    return {
+        "title": experiment.title,
+        "rows": [
+            {"label": row.label, "paper": row.paper, "here": scores[row.folder].as_dict()["subsets"]}
+            for row in experiment.rows
+        ],
+        "findings": [
+            {
+                **finding._asdict(),
+                **(found := _difference(experiment, finding, scores)),
+                "verdict": _verdict(finding, found),
+            }
+            for finding in experiment.findings
+        ],
+    }
