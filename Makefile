@@ -15,7 +15,7 @@ setup: .venv/installed .venv/browser
 .venv/installed: pyproject.toml $(wildcard requirements/*)
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet uv
-	$(UV) --editable ".[hub,openai,plot,scenes,sft]" --group dev -r requirements/cpu.txt --overrides requirements/cpu-overrides.txt $(TORCH_INDEX)
+	$(UV) --editable ".[hub,openai,scenes,sft]" --group dev -r requirements/cpu.txt --overrides requirements/cpu-overrides.txt $(TORCH_INDEX)
 	cp requirements/torchvision_on_cpu.* $$(.venv/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 	touch $@
 

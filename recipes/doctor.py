@@ -49,7 +49,6 @@ _MODULES = (
     "openrlhf",
     "openai",
     "huggingface_hub",
-    "matplotlib",
 )
 _NEEDS = {"chat": EXTRAS["openai"], **{kind: EXTRAS[kind] for kind in ("openai", "transformers", "vllm")}}
 """The modules that a kind of agent or judge imports beyond the core's; other kinds need none."""
@@ -155,7 +154,7 @@ def _requirements(extra: str) -> Iterator[Requirement]:
             continue
         if extra and (not marker or marker.evaluate({"extra": ""})):
             continue  # the core's
-        if canonicalize_name(requirement.name) == _PROJECT:  # an extra made of others: proactive-env[plot,hub]
+        if canonicalize_name(requirement.name) == _PROJECT:  # an extra made of others: proactive-env[hub,scenes]
             for other in sorted(requirement.extras):
                 yield from _requirements(other)
         else:

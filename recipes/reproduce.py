@@ -56,7 +56,7 @@ class Row(NamedTuple):
     @property
     def folder(self) -> str:
         """The name of the folder that its transcripts are in."""
-        return f"after-{self.training}" + ("" if self.frame_interval == COARSE else "-fine")
+        return f"after-{self.training}" + ("" if self.frame_interval == COARSE else "-played-fine")
 
 
 class Finding(NamedTuple):
@@ -132,7 +132,7 @@ def reproduce(
     name: Annotated[Name, typer.Argument(help="Which finding.")],
     out: Annotated[
         Path, typer.Option(help="Where runs go; experiments and the demo share them.", file_okay=False)
-    ] = Path("runs/reproduce"),
+    ] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(min=0, help="Of every training.")] = 0,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value for every GRPO run, such as steps=12.")
@@ -146,7 +146,7 @@ def reproduce(
     that it can be run alone.
     """
     experiment = EXPERIMENTS[name]
-    stages.run(plan(experiment, out, seed, settings or []))
+    stages.run(plan(name, out, seed, settings or []), console.err if as_json else console.out)
     scores = {row.folder: _scored(out / row.folder) for row in experiment.rows}
     steps = Folder(out / experiment.curve).rows(SCORES) if experiment.curve else []
     if as_json:
@@ -159,24 +159,25 @@ def reproduce(
         console.out.print(_told(experiment, finding, scores), highlight=False)
 
 
-def plan(experiment: Experiment, out: Path, seed: int, settings: list[str]) -> list[Stage]:
+def plan(name: str, out: Path, seed: int, settings: list[str]) -> list[Stage]:
     """The stages of an experiment: the warm start, trainings, what they play, and the page.
 
     Args:
-        experiment: Which one.
+        name: Of the experiment.
         out: The folder of all runs.
         seed: Of every training.
         settings: Laid over the config of every GRPO run.
     """
+    experiment = EXPERIMENTS[name]
     needed = list(dict.fromkeys(["sft", *(row.training for row in experiment.rows)]))
     played = [str(out / row.folder) for row in experiment.rows]
-    trained = [str(out / name) for name in needed if TRAININGS[name].recipe == "grpo"]
+    trained = [str(out / one) for one in needed if TRAININGS[one].recipe == "grpo"]
     drawn = [part for folder in trained for part in ("--training", folder)]
     same_turns = len({row.frame_interval for row in experiment.rows}) == 1
     return [
-        *(_training(name, out, seed, settings) for name in needed),
+        *(_training(training, out, seed, settings) for training in needed),
         *(_playing(row, out) for row in experiment.rows),
-        *([Stage("the page", 1, ["show", *played, *drawn, "--out", str(out / "page.html")])] if same_turns else []),
+        *([Stage("the page", 1, ["show", *played, *drawn, "--out", str(out / f"{name}.html")])] if same_turns else []),
     ]
 
 

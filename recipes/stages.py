@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import typer
+from rich.console import Console
 
 from proactive_env.recipes import console
 
@@ -20,22 +21,24 @@ class Stage(NamedTuple):
     command: list[str]
 
 
-def run(plan: Sequence[Stage]) -> None:
+def run(plan: Sequence[Stage], screen: Console = console.out) -> None:
     """Run the stages in order.
+
+    Args:
+        plan: The stages.
+        screen: Where headings go, and what the commands print.
 
     Raises:
         typer.Exit: a stage failed, with its exit code.
     """
     for number, stage in enumerate(plan, start=1):
         left = sum(later.minutes for later in plan[number - 1 :])
-        console.out.rule(
-            f"{number} of {len(plan)}: {stage.title} (of about {left:.0f} min left, {stage.minutes:g})", align="left"
-        )
-        console.out.print(
-            f"$ {shlex.join(['proactive', *stage.command])}", style="dim", soft_wrap=True, highlight=False
-        )
+        time = f"about {stage.minutes:g} min, {left:g} to the end"
+        screen.rule(f"{number} of {len(plan)}: {stage.title} ({time})", align="left")
+        screen.print(f"$ {shlex.join(['proactive', *stage.command])}", style="dim", soft_wrap=True, highlight=False)
         # -P: what lies in the current folder is not imported
-        done = subprocess.run([sys.executable, "-P", "-m", "proactive_env.recipes.cli", *stage.command], check=False)
+        command = [sys.executable, "-P", "-m", "proactive_env.recipes.cli", *stage.command]
+        done = subprocess.run(command, stdout=screen.file, check=False)
         if done.returncode:
             console.problem(f"stage {number} ended with {done.returncode}; the same command goes on from here")
             raise typer.Exit(done.returncode)

@@ -64,7 +64,7 @@ def test_a_wheel_imports_in_an_empty_folder_under_one_name(tmp_path):
 def test_the_core_imports_nothing_heavy(tmp_path):
     code = "import proactive_env, proactive_env.environment, sys, json; print(json.dumps(sorted(sys.modules)))"
     loaded = json.loads(python(code, tmp_path))
-    assert not {"torch", "transformers", "ray", "vllm", "openai", "matplotlib", "typer"} & set(loaded)
+    assert not {"torch", "transformers", "ray", "vllm", "openai", "typer"} & set(loaded)
 
 
 def test_sibling_rooms_cannot_be_imported_by_their_folder_names(tmp_path):

@@ -82,6 +82,5 @@ class StepLines:
         for name, heading in _COLUMNS.items():
             yield name, heading
             if name == "reward":
-                yield from (
-                    (term, term.removeprefix("term_")[: _WIDTH - 1]) for term in numbers if term.startswith("term_")
-                )
+                terms = sorted(term for term in numbers if term.startswith("term_"))
+                yield from ((term, term.removeprefix("term_")[: _WIDTH - 1]) for term in terms)

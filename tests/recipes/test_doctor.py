@@ -56,7 +56,7 @@ def test_the_facts(tmp_path):
     assert set(facts["agents"]) == set(agents.KINDS)
     assert facts["agents"]["oracle"] == {"runs": True, "missing": []}
     assert facts["judges"]["lexical"] == {"runs": True, "missing": []}
-    assert facts["extras"]["plot"]["install"] == "pip install 'proactive-env[plot]'"
+    assert facts["extras"]["hub"]["install"] == "pip install 'proactive-env[hub]'"
     assert facts["broken"] == []
     assert list(cache.iterdir()) == [cache / "kept"]
 
@@ -69,7 +69,7 @@ def test_the_tables_fit_80_columns(tmp_path):
     for expected in (
         "gymnasium",
         "CPU cores",
-        "plot",
+        "hub",
         "libx264 encoding",
         "episodes: 1",
         "oracle",
