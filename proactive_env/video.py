@@ -83,6 +83,19 @@ def probe_duration(path: Path) -> float:
     raise VideoError(f"{path}: expected a duration in the headers, found none; remux the file, to MP4 for example")
 
 
+def check_whole(path: Path) -> float:
+    """Return `probe_duration(path)` if the file holds pictures until then; its packets are read, nothing is decoded.
+
+    Raises:
+        VideoError: As `probe_duration`, or the pictures end more than 1 s earlier, as in a file that was cut off.
+    """
+    duration = probe_duration(path)
+    end = _read_schedule(path).end
+    if end < duration - _TOLERATED_GAP:
+        raise VideoError(f"{path}: expected {duration:g} s of video, found {end:g} s; fetch the file again")
+    return duration
+
+
 def decode_frames(
     path: Path,
     *,

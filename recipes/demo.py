@@ -59,7 +59,9 @@ def plan(out: Path, *, quick: bool = False) -> list[Stage]:
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Where runs and page go.", file_okay=False)] = Path("runs/demo"),
+    out: Annotated[
+        Path | None, typer.Option(help="Where runs and page go. Default: runs/demo.", file_okay=False)
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A few steps only: does everything run here?")] = False,
 ) -> None:
     """Watch a model learn when to speak: a warm start, GRPO, test videos, a page.
@@ -68,5 +70,6 @@ def demo(
     stage is a command, printed so that it can be run alone. Kill it at any
     time: the same command goes on.
     """
+    out = out or Path("runs/demo-quick" if quick else "runs/demo")
     stages.run(plan(out, quick=quick))
     console.out.print(_NEXT.format(page=out / "page.html"), soft_wrap=True, highlight=False)

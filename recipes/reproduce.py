@@ -15,6 +15,7 @@ from rich.table import Table
 from proactive_env.recipes import console, stages
 from proactive_env.recipes.evaluate.run import Run
 from proactive_env.recipes.evaluate.score import Scores, compare, score
+from proactive_env.recipes.evaluate.tables import judge_line
 from proactive_env.recipes.grpo.evaluations import evaluation_line
 from proactive_env.recipes.grpo.folder import SCORES, Folder
 from proactive_env.recipes.stages import Stage
@@ -35,7 +36,8 @@ class Training(NamedTuple):
 
 TRAININGS = {
     "sft": Training("sft", 10),
-    "sft-fine": Training("sft", 15, (f"frame_interval={FINE}",)),
+    "sft-coarse": Training("sft", 4, ("steps=300", "balance=null")),
+    "sft-fine": Training("sft", 5, ("steps=300", "balance=null", f"frame_interval={FINE}")),
     "grpo": Training("grpo", 12),
     "no-replication": Training("grpo", 12, ("play.rewards={pauc: 3, in_span: 0.5, prefix: 2}",)),
     "no-prefix": Training("grpo", 12, ("play.rewards={pauc: 3, replication: 2, in_span: 0.5}",)),
@@ -83,7 +85,7 @@ EXPERIMENTS = {
     "table2": Experiment(
         "Table 2: the warm start, and what rewards make of it",
         (Row("SFT", "sft", (37.6, 1.7, None)), Row("SFT + RL", "grpo", (53.3, 4.2, 3.3))),
-        (Finding(1, 0, "pauc", 1), Finding(1, 0, "duplicates_per_question", 1)),
+        (Finding(1, 0, "pauc", 1), Finding(1, 0, "duplicates", 1)),
     ),
     "table6": Experiment(
         "Table 6: a reward left out",
@@ -94,16 +96,17 @@ EXPERIMENTS = {
             Row("without in-span", "no-in-span", (62.7, 9.6, 8.4)),
         ),
         (
-            Finding(1, 0, "duplicates_per_question", 1),
+            Finding(1, 0, "duplicates", 1),
             Finding(1, 0, "replies_per_question", 1),
             Finding(3, 0, "pauc", 1),
-            Finding(3, 0, "duplicates_per_question", 1),
+            Finding(3, 0, "duplicates", 1),
             Finding(3, 0, "replies_per_question", 1),
         ),
     ),
     "table7": Experiment(
-        "Table 7: seconds a frame in SFT, RL and inference; the paper's 2 s and 1 s are 1 s and 0.5 s here",
+        "Table 7: seconds a frame; 1 s and 0.5 s stand for the paper's 2 s and 1 s, at which its SFT collapses",
         (
+            Row("SFT coarse", "sft-coarse", (37.6, 1.7, None)),
             Row("SFT fine", "sft-fine", (None, None, None), FINE),
             Row("RL fine, played fine", "grpo-fine", (47.0, 1.0, None), FINE),
             Row("RL fine, played coarse", "grpo-fine", (39.4, 0.0, None)),
@@ -111,14 +114,15 @@ EXPERIMENTS = {
             Row("RL coarse, played coarse", "grpo", (44.2, 1.7, None)),
         ),
         (
-            Finding(3, 1, "pauc", 1),
+            Finding(1, 0, "replies_per_question", -1),
             Finding(4, 2, "pauc", 1),
-            Finding(3, 4, "pauc", 1),
-            Finding(1, 2, "pauc", 1),
+            Finding(5, 3, "pauc", 1),
+            Finding(4, 5, "pauc", 1),
+            Finding(2, 3, "pauc", 1),
         ),
     ),
     "figure5": Experiment(
-        "Figure 5: the paper's 489 steps dip until 180, grow until 450, then only replies and duplicates grow",
+        "Figure 5: the paper's 489 steps dip until 180, grow until 450, then stay",
         (Row("SFT", "sft", (37.6, 1.7, None)), Row("SFT + RL", "grpo", (53.3, 4.2, 3.3))),
         (Finding(1, 0, "replies_per_question", 1),),
         curve="grpo",
@@ -210,6 +214,8 @@ def _difference(experiment: Experiment, finding: Finding, scores: Mapping[str, S
 
 def _verdict(finding: Finding, difference: Mapping[str, Any]) -> str:
     """Whether the sign is the paper's, as far as the interval tells."""
+    if difference["ci95"] is None:
+        return "not defined: one of them has no reply that could be a duplicate"
     low, high = sorted(finding.sign * bound for bound in difference["ci95"])
     return (
         "as in the paper" if low > 0 else "the opposite of the paper" if high < 0 else "not seen: the interval holds 0"
@@ -217,7 +223,8 @@ def _verdict(finding: Finding, difference: Mapping[str, Any]) -> str:
 
 
 def _table(experiment: Experiment, scores: Mapping[str, Scores]) -> Table:
-    table = Table(title=experiment.title, box=SIMPLE_HEAD, title_justify="left")
+    judged = judge_line(next(iter(scores.values())).judge)
+    table = Table(title=experiment.title, caption=judged, box=SIMPLE_HEAD, title_justify="left", caption_justify="left")
     for heading in ("", "PAUC ω=0.5 [95 %]", "dup. %", "replies", "paper: PAUC", "dup. %", "replies"):
         table.add_column(heading, justify="right" if heading else "left")
     for row in experiment.rows:
@@ -231,13 +238,13 @@ def _table(experiment: Experiment, scores: Mapping[str, Scores]) -> Table:
 
 def _told(experiment: Experiment, finding: Finding, scores: Mapping[str, Scores]) -> str:
     difference = _difference(experiment, finding, scores)
-    low, high = difference["ci95"]
     row, than = (experiment.rows[index].label for index in (finding.row, finding.than))
     expected = "higher" if finding.sign > 0 else "lower"
-    return (
-        f"{finding.number} of {row} {expected} than of {than}: {difference['difference']:+.2f} "
-        f"[{low:+.2f}, {high:+.2f}], {_verdict(finding, difference)}"
-    )
+    numbers = ""
+    if difference["ci95"]:
+        low, high = difference["ci95"]
+        numbers = f"{difference['difference']:+.2f} [{low:+.2f}, {high:+.2f}], "
+    return f"{finding.number} of {row} {expected} than of {than}: {numbers}{_verdict(finding, difference)}"
 
 
 def as_dict(experiment: Experiment, scores: Mapping[str, Scores]) -> dict[str, Any]:
@@ -245,8 +252,7 @@ def as_dict(experiment: Experiment, scores: Mapping[str, Scores]) -> dict[str, A
     return {
         "title": experiment.title,
         "rows": [
-            {"label": row.label, "paper": row.paper, "here": scores[row.folder].as_dict()["subsets"]}
-            for row in experiment.rows
+            {"label": row.label, "paper": row.paper, "here": scores[row.folder].as_dict()} for row in experiment.rows
         ],
         "findings": [
             {

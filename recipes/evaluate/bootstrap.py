@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 RESAMPLES = 2000
 
@@ -14,8 +15,29 @@ def ratio_interval(numerators: Sequence[float], denominators: Sequence[float]) -
         numerators: One number a question, such as the sum of its spans' scores, or the difference of two such sums.
         denominators: One number a question, such as how many spans it has; not all zero.
     """
+    return _interval(_ratios(numerators, denominators))
+
+
+def ratio_difference_interval(
+    numerators: Sequence[float],
+    denominators: Sequence[float],
+    other_numerators: Sequence[float],
+    other_denominators: Sequence[float],
+) -> list[float]:
+    """The same of the other ratio minus the first, paired: one number a question in all four, in the same order."""
+    return _interval(_ratios(other_numerators, other_denominators) - _ratios(numerators, denominators))
+
+
+def _ratios(numerators: Sequence[float], denominators: Sequence[float]) -> NDArray[np.float64]:
+    """The ratio in each resample; NaN where the denominators are all zero."""
     count = len(numerators)
     weights = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     totals = weights @ np.asarray(denominators, dtype=float)
-    ratios = (weights @ np.asarray(numerators, dtype=float))[totals > 0] / totals[totals > 0]
-    return [float(bound) for bound in np.percentile(ratios, (2.5, 97.5))]
+    sums = weights @ np.asarray(numerators, dtype=float)
+    ratios = np.full(RESAMPLES, np.nan)
+    np.divide(sums, totals, out=ratios, where=totals > 0)
+    return ratios
+
+
+def _interval(ratios: NDArray[np.float64]) -> list[float]:
+    return [float(bound) for bound in np.percentile(ratios[~np.isnan(ratios)], (2.5, 97.5))]

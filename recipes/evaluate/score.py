@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from proactive_env.chat import Usage
-from proactive_env.recipes.evaluate.bootstrap import ratio_interval
+from proactive_env.recipes.evaluate.bootstrap import ratio_difference_interval, ratio_interval
 from proactive_env.recipes.evaluate.proactivevideoqa import (
     LEVELS,
     OMEGAS,
@@ -85,7 +85,8 @@ def compare(first: Sequence[QuestionScore], second: Sequence[QuestionScore]) -> 
 
     Returns:
         For each subset `{"questions": n, "pauc": {"0.5": {"difference": d, "ci95": [low, high]}, ...},
-        "mean_delay_s": {...}, "replies_per_question": {...}, "duplicates_per_question": {...}}`; PAUC in percent.
+        "mean_delay_s": {...}, "replies_per_question": {...}, "duplicates": {...}}`; PAUC and duplicates
+        in percent, None where a share is not defined.
     """
     other = {question.question_id: question for question in second}
     pairs = by_subset(question for question in first if question.question_id in other)
@@ -108,5 +109,19 @@ def _compare_subset(pairs: list[tuple[QuestionScore, QuestionScore]]) -> dict[st
         "pauc": {f"{omega:g}": difference(partial(pauc_sum, omega=omega), spans) for omega in OMEGAS},
         "mean_delay_s": difference(lambda question: sum(span.delay_s for span in question.spans), spans),
         "replies_per_question": difference(lambda question: question.replies, questions),
-        "duplicates_per_question": difference(lambda question: question.duplicates, questions),
+        "duplicates": _duplicates(pairs),
     }
+
+
+def _duplicates(pairs: list[tuple[QuestionScore, QuestionScore]]) -> dict[str, Any]:
+    """How the share of duplicates differs, in percent; None where one of the two is not defined."""
+    counts = [
+        [100 * one.duplicates for one, _ in pairs],
+        [one.repeatable for one, _ in pairs],
+        [100 * two.duplicates for _, two in pairs],
+        [two.repeatable for _, two in pairs],
+    ]
+    first, of, second, of_second = map(sum, counts)
+    if not of or not of_second:
+        return {"difference": None, "ci95": None}
+    return {"difference": second / of_second - first / of, "ci95": ratio_difference_interval(*counts)}

@@ -1,4 +1,4 @@
-"""Which windows the steps of a run play: each epoch plays every window once, in an order drawn by the seed."""
+"""Which windows a run plays: those of each epoch once, drawn by the seed; the trainer shuffles them all."""
 
 from collections.abc import Sequence
 

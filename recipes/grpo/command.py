@@ -47,14 +47,17 @@ def grpo(
     if as_json:
         held_out = {"evaluations": list(evaluations.rows.values()), "gain": evaluations.gain()} if evaluations else {}
         console.print_json({"steps": Folder(out).rows(STEPS), **held_out})
-        return
-    if evaluations:
-        scores = evaluations.scores()
-        console.out.print(scores_table(scores))
-        if gain := evaluations.gain():
-            first, *_, last = scores
-            console.out.print(differences_table(first, {last: gain}))
-    console.out.print(f"{out}: proactive eval --agent vllm:{out}", soft_wrap=True, highlight=False)
+    else:
+        if evaluations:
+            scores = evaluations.scores()
+            console.out.print(scores_table(scores))
+            if gain := evaluations.gain():
+                first, *_, last = scores
+                console.out.print(differences_table(first, {last: gain}))
+        console.out.print(f"{out}: proactive eval --agent vllm:{out}", soft_wrap=True, highlight=False)
+    if evaluations and any(row["unscored"] for row in evaluations.rows.values()):
+        console.problem("held-out questions are unscored: the judge gave no answer; run the command again")
+        raise typer.Exit(1)
 
 
 class _Screen(Listener):

@@ -97,19 +97,19 @@ class Environments:
 
     def __init__(self, play: PlayConfig) -> None:
         self._play = play
-        self._idle: dict[BenchmarkConfig, list[Stage]] = {}
+        self._idle: dict[tuple[BenchmarkConfig, bool], list[Stage]] = {}
         self._episodes: dict[BenchmarkConfig, Sequence[Episode]] = {}
         self._loading = Lock()
 
     @asynccontextmanager
-    async def lend(self, source: BenchmarkConfig) -> AsyncIterator[Stage]:
-        """An environment over a data set, for the length of the block."""
-        idle = self._idle.setdefault(source, [])
+    async def lend(self, source: BenchmarkConfig, *, paid: bool) -> AsyncIterator[Stage]:
+        """An environment over a data set, with rewards or without, for the length of the block."""
+        idle = self._idle.setdefault((source, paid), [])
         stage = idle.pop() if idle else None
         try:
             if stage is None:
                 stage = Stage()
-                await stage.build(lambda: self._make(source))
+                await stage.build(lambda: self._make(source, paid))
             yield stage
         except BaseException:
             if stage is not None:
@@ -123,11 +123,11 @@ class Environments:
             while idle:
                 idle.pop().close()
 
-    def _make(self, source: BenchmarkConfig) -> gym.Env[Observation, str]:
+    def _make(self, source: BenchmarkConfig, paid: bool) -> gym.Env[Observation, str]:
         play = self._play
         return make(
             self._load(source),
-            rewards=play.rewards,
+            rewards=play.rewards if paid else {},
             judge=play.judge,
             frame_interval=play.frame_interval,
             frames_per_turn=play.frames_per_turn,

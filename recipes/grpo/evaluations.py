@@ -80,7 +80,7 @@ def evaluation_line(row: Mapping[str, Any]) -> str:
         paucs = [f"PAUC(0.5) {row['pauc']['0.5']:.1f} [{low:.1f}, {high:.1f}]", f"PAUC(0) {row['pauc']['0']:.1f}"]
         numbers = [*paucs, *numbers]
     if row["unscored"]:
-        numbers.append(f"{row['unscored']} questions without the judge's answer; they are scored at the next start")
+        numbers.append(f"{row['unscored']} questions without the judge's answer")
     return f"held-out episodes after step {row['step']}: {', '.join(numbers)}"
 
 

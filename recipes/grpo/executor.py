@@ -88,8 +88,8 @@ class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
             images: None: frames come from the environment.
 
         Returns:
-            What OpenRLHF makes an `Experience` of; `extra_logs` are the numbers of `outcome`. The sequence of a
-            held-out episode is its last context, and comes without pixels.
+            What OpenRLHF makes an `Experience` of; `extra_logs` are the numbers of `outcome`. A held-out episode is
+            kept, and scored elsewhere: its sequence is its last context, without pixels, and its reward is NaN.
 
         Raises:
             InputError: the window cannot be played so: it has more frames than the engine takes, or no room for a turn.
@@ -136,33 +136,35 @@ class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
             top_k=self._play.top_k,
             max_context=max_length,
         )
-        async with self._environments.lend(task.episodes) as stage:
+        async with self._environments.lend(task.episodes, paid=not task.held_out) as stage:
             shown = await stage.reset(task)
             dialogue = await asyncio.to_thread(
                 FORMATS[decoding.format], engine, speller.template, decoding, history=shown.info["history"]
             )
             replies, truncated, shown = await _converse(dialogue, stage, shown)
-            shown = await self._pay(stage, task, [reply.text for reply in replies], shown)
+            if not task.held_out:
+                shown = await self._pay(stage, task, [reply.text for reply in replies], shown)
             transcript = _with_stats(stage.transcript, replies)
         assert engine.recording is not None
-        end = outcome(shown.info["proactive_episode"], transcript, truncated=truncated)
         tokens, ranges, log_probs = engine.recording.finish()
-        if not ranges:
-            raise RuntimeError("the model drew nothing that can be trained")
-        if task.held_out:
-            await asyncio.to_thread(self._held_out.append, transcript)
-            pixels = None
-        else:
-            call = self._reader.submit(features.of, engine.recording.images, engine.recording.image_ids)
-            pixels = await asyncio.wrap_future(call)
-        return {
-            "mm_train_inputs": pixels,
-            "reward": end.reward,
-            "scores": end.score,
+        sequence = {
             "observation_tokens": tokens,
             "action_ranges": ranges,
             "rollout_log_probs": log_probs if sampling.logprobs is not None else None,
             "truncated": truncated,
+        }
+        if task.held_out:
+            await asyncio.to_thread(self._held_out.append, transcript)
+            last = [(len(tokens) - 1, len(tokens))]  # OpenRLHF wants something drawn
+            return sequence | {"action_ranges": ranges or last, "reward": math.nan, "scores": math.nan}
+        if not ranges:
+            raise RuntimeError("the model drew nothing that can be trained")
+        end = outcome(shown.info["proactive_episode"], transcript, truncated=truncated)
+        call = self._reader.submit(features.of, engine.recording.images, engine.recording.image_ids)
+        return sequence | {
+            "mm_train_inputs": await asyncio.wrap_future(call),
+            "reward": end.reward,
+            "scores": end.score,
             "extra_logs": end.numbers,
         }
 

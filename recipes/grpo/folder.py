@@ -75,7 +75,7 @@ class Folder:
         if not step:
             shutil.rmtree(self._states, ignore_errors=True)  # a state without its end cannot be loaded
         for folder in (self.path / CHECKPOINTS).glob("global_step*_hf"):
-            if self._step(folder.name) > step:
+            if self._step(folder.name) > step or not (folder / _WRITTEN_LAST).exists():
                 shutil.rmtree(folder)
         (self.path / HELD_OUT).unlink(missing_ok=True)
         (self.path / FAILURE).unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from rich.table import Table
@@ -33,21 +33,20 @@ _FILE = "measures.json"
 
 @dataclass(frozen=True)
 class Measures:
-    """What a run will take; `longest` is the window with the most frames, those of its history included."""
+    """What a run will take; `longest` is the window that plays the most frames."""
 
     steps: int
     windows: int
     held_out: int
     """Episodes."""
     most_images: int
-    """Frames of the longest conversation, held-out ones included."""
+    """Frames of the longest conversation, with its history, held-out ones included."""
     longest: str
     """Its name."""
     frames: int
     turns: int
-    """Played ones."""
     history: int
-    """Turns before it."""
+    """Turns before it, at most; what of them does not fit is left out, the oldest first."""
     frame_tokens: int
     silent_tokens: int
     """Of its conversation if nothing is said."""
@@ -72,7 +71,8 @@ class Measures:
         rows = {
             "steps": f"{self.steps}, of {config.windows_per_step} windows x {config.group} rollouts",
             "windows": f"{self.windows} played, {self.held_out} held-out episodes",
-            "longest window": f"{self.longest}: {self.turns} turns after {self.history}, {self.frames} frames",
+            "longest window": f"{self.longest}: {self.turns} turns, {self.frames} frames",
+            "history": f"at most {self.history} turns; the oldest are left out if it does not fit",
             "its tokens": f"{self.silent_tokens:,} in silence, {self.worst_tokens:,} at most; "
             f"max_tokens {config.play.max_tokens:,}",
             "through Ray": f"at most {_megabytes(self.rollout_bytes)} a rollout, {_megabytes(batch)} a step",
@@ -136,26 +136,32 @@ def measure(
     template = ChatTemplate(processor)
     _check_judge(play)
     planned = _planned(play, rows, episodes)
-    frames, task, transcript = max(planned, key=lambda item: item[0])
-    picture = _first_frame(play, task, episodes)
+    longest = max(planned, key=lambda window: window.frames)
+    picture = _first_frame(play, longest.task, episodes)
     frame_tokens = template.count(processor.image_token, [picture])
     pixels = processor.image_processor(images=[picture], return_tensors="np")
-    silent, worst = _tokens(play, template, frame_tokens, transcript)
-    _check_lengths(config, task, silent)
-    longest_held_out = max((count for count, _, _ in _planned(play, held_out, held_out_episodes)), default=0)
+    silent, worst = _tokens(play, template, frame_tokens, longest.transcript)
+    _check_lengths(config, longest.task, silent)
+    fitting = play.max_tokens // frame_tokens
+    images = min(max(window.all_frames for window in planned), fitting)
+    if held_out:
+        longest_held_out = max(_planned(play, held_out, held_out_episodes), key=lambda window: window.frames)
+        picture = _first_frame(play, longest_held_out.task, held_out_episodes)
+        fitting = play.max_tokens // template.count(processor.image_token, [picture])
+        images = max(images, min(longest_held_out.frames, fitting))
     return Measures(
         steps=len(rows) // config.windows_per_step,
         windows=len({row["input"] for row in rows}),
         held_out=len(held_out),
-        most_images=max(frames, min(longest_held_out, play.max_tokens // frame_tokens)),
-        longest=task.name,
-        frames=frames,
-        turns=len(transcript.turns),
-        history=len(transcript.history),
+        most_images=images,
+        longest=longest.task.name,
+        frames=longest.frames,
+        turns=len(longest.transcript.turns),
+        history=max(len(window.transcript.history) for window in planned),
         frame_tokens=frame_tokens,
         silent_tokens=silent,
         worst_tokens=worst,
-        rollout_bytes=frames * sum(np.asarray(value, _trained_as(value)).nbytes for value in pixels.values()),
+        rollout_bytes=images * sum(np.asarray(value, _trained_as(value)).nbytes for value in pixels.values()),
     )
 
 
@@ -163,8 +169,17 @@ def _trained_as(value: Any) -> type[np.generic]:
     return np.float32 if np.asarray(value).dtype.kind == "f" else np.int64
 
 
-def _planned(play: PlayConfig, rows: Sequence[Row], episodes: Sequence[Episode]) -> list[tuple[int, Task, Transcript]]:
-    """For each row how many frames its conversation shows, its task and its turns."""
+class _Window(NamedTuple):
+    task: Task
+    transcript: Transcript
+    frames: int
+    """Those that are played."""
+    all_frames: int
+    """Those of the history, too."""
+
+
+def _planned(play: PlayConfig, rows: Sequence[Row], episodes: Sequence[Episode]) -> list[_Window]:
+    """What each row plays."""
     by_id = {episode.question_id: episode for episode in episodes}
     planned = []
     for label in dict.fromkeys(row["label"] for row in rows):
@@ -179,8 +194,8 @@ def _planned(play: PlayConfig, rows: Sequence[Row], episodes: Sequence[Episode])
         )
         window = None if task.start is None or task.end is None else (task.start, task.end)
         transcript = plan(episode, clock.turns(episode), window)
-        frames = clock.frames(transcript.turns[-1].index)[1] - clock.first_frame
-        planned.append((frames, task, transcript))
+        first, last = (clock.frames(transcript.turns[place].index) for place in (0, -1))
+        planned.append(_Window(task, transcript, last[1] - first[0], last[1] - clock.first_frame))
     return planned
 
 
@@ -200,19 +215,15 @@ def _first_frame(play: PlayConfig, task: Task, episodes: Sequence[Episode]) -> A
 
 
 def _tokens(play: PlayConfig, template: ChatTemplate, frame_tokens: int, transcript: Transcript) -> tuple[int, int]:
-    """Tokens of a conversation in silence, and with the longest replies."""
+    """Tokens of a window in silence, and with the longest replies; without its history, which can be forgotten."""
     silence = template.to_assistant + NO_REPLY + template.to_user if play.format == "no_reply" else ""
     read = template.count(template.head(SYSTEM_PROMPT), ())
     shown = 0
-    for turn in (*transcript.history, *transcript.turns):
+    for turn in transcript.turns:
         read += template.count(template.plain(turn.user_text), ())
-        if turn.reply is not None:
-            read += template.count(template.to_assistant + template.plain(turn.reply) + template.to_user, ())
         shown += round((turn.end - turn.start) / play.frame_interval)
     joints = template.count(template.content(1, ""), ()) - 1  # what stands around a frame
     read += shown * (frame_tokens + joints)
-    silent_history = sum(turn.reply is None for turn in transcript.history)
-    read += silent_history * template.count(silence, ())
     turns = len(transcript.turns)
     reply = template.count(template.to_assistant + template.to_user, ()) + play.max_new_tokens
     return read + turns * template.count(silence, ()), read + turns * reply

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -101,7 +102,12 @@ def train(config: GrpoConfig, out: Path, listener: Listener) -> Evaluations | No
             (folder.path / AGENT).write_text(_AGENT)
             listener.measured(measures)
             _run(config, folder, measures.steps, listener)
-    return Evaluations(config, folder) if config.held_out else None
+    if not config.held_out:
+        return None
+    evaluations = Evaluations(config, folder)
+    for row in evaluations.update():
+        listener.evaluation(row)
+    return evaluations
 
 
 def _prepare(config: GrpoConfig, listener: Listener) -> tuple[Measures, list[Row], list[Row]]:
@@ -135,6 +141,8 @@ def _run(config: GrpoConfig, folder: Folder, steps: int, listener: Listener) -> 
         measured = {event.number: event for event in map(read_line, log) if isinstance(event, Step)}
         job: Job = ClusterJob(config.address, command, file) if config.address else LocalJob(command, file)
         listener.begun(step)
+        scored: Future[list[dict[str, Any]]] | None = None
+        scoring = ThreadPoolExecutor(1)  # a judge may take longer than the next evaluation, which needs the log read
         try:
             status = None
             while status is None:
@@ -148,10 +156,15 @@ def _run(config: GrpoConfig, folder: Folder, steps: int, listener: Listener) -> 
                     elif isinstance(event, Evaluated):
                         folder.keep_evaluation(event.step)
                 folder.complete_checkpoints(processor)
-                for row in evaluations.update() if evaluations else ():
-                    listener.evaluation(row)
+                if evaluations and (scored is None or scored.done()):
+                    for row in scored.result() if scored else ():
+                        listener.evaluation(row)
+                    scored = scoring.submit(evaluations.update)
         finally:
             job.end()
+            scoring.shutdown()
+        for row in scored.result() if scored else ():
+            listener.evaluation(row)
     if status:
         raise TrainingError(_explanation(folder, job))
     (folder.path / RESULT).write_text(json.dumps({"steps": steps}))

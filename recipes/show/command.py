@@ -39,7 +39,8 @@ def show(
 
     Example: proactive show runs/tinyworld-oracle runs/tinyworld-late --out oracle-and-late.html
     """
-    trainings = {folder.resolve().name: _evaluations(folder) for folder in training or ()}
+    trained = training or []
+    trainings = {name: _evaluations(folder) for name, folder in zip(_names(trained), trained, strict=True)}
     asked = make_judge(judge_config(judge, judge_url, judge_model))
     episodes, played, skipped = load_runs(runs, data)
     with console.progress("drawing") as (start, advance):
@@ -56,6 +57,15 @@ def show(
     if unscored:
         console.problem(f"{unscored} dialogues are unscored: the judge gave no answer; run the command again")
         raise typer.Exit(1)
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The last part of each path, or the whole path where two have one name."""
+    if len(set(folders)) < len(folders):
+        twice = next(folder for folder in folders if list(folders).count(folder) > 1)
+        raise InputError(f"the run {twice} is given twice")
+    last = [folder.resolve().name for folder in folders]
+    return [name if last.count(name) == 1 else str(folder) for folder, name in zip(folders, last, strict=True)]
 
 
 def _evaluations(training: Path) -> list[dict[str, Any]]:
@@ -75,18 +85,14 @@ def load_runs(
     Raises:
         InputError: a folder holds no run or is given twice, or the runs play different data sets.
     """
-    names = [folder.resolve().name for folder in folders]
     episodes: dict[str, Episode] = {}
     played: dict[str, dict[str, Transcript]] = {}
     skipped: list[str] = []
-    for folder, name in zip(folders, names, strict=True):
+    for folder, name in zip(folders, _names(folders), strict=True):
         run = Run(folder)
         found = {episode.question_id: episode for episode in run.config(data).load(skipped.append)}
         if played:
             _refuse_other_questions(episodes, found, folders[0], folder)
-        name = name if names.count(name) == 1 else str(folder)
-        if name in played:
-            raise InputError(f"the run {folder} is given twice")
         played[name] = run.transcripts(list(found.values()))
         episodes |= found
     return list(episodes.values()), played, list(dict.fromkeys(skipped))

@@ -16,7 +16,7 @@ def demo(folder, *options):
 def test_a_model_is_trained_played_compared_and_shown(tmp_path):
     done = demo(tmp_path, "--quick")
     assert done.returncode == 0, done.stderr
-    out = tmp_path / "runs" / "demo"
+    out = tmp_path / "runs" / "demo-quick"
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', (out / "page.html").read_text())
     page = json.loads(data[1])
     assert [run["name"] for run in page["runs"]] == ["after-sft", "after-grpo", "silent", "oracle"]

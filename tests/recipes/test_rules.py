@@ -133,12 +133,16 @@ def test_the_interval_holds_the_mean_and_narrows_with_questions():
 def test_paired_differences():
     def run(replies):
         made = [episode(gold(2, 6), question_id=str(n)) for n in range(8)]
-        return [score_question(transcript(e, replies), by_text(a=2)) for e in made]
+        return [score_question(transcript(e, replies), by_text(a=2, b=1)) for e in made]
 
     table = compare(run({}), run({2: "a"}))
     assert table["ALL"]["questions"] == 8
     assert table["ALL"]["pauc"]["0.5"] == {"difference": 75.0, "ci95": [75.0, 75.0]}
     assert table["ALL"]["mean_delay_s"] == {"difference": -4.0, "ci95": [-4.0, -4.0]}
+    assert table["ALL"]["replies_per_question"] == {"difference": 1.0, "ci95": [1.0, 1.0]}
+    assert table["ALL"]["duplicates"] == {"difference": None, "ci95": None}
+    repeating = compare(run({2: "a", 3: "b", 4: "a"}), run({2: "a", 3: "a", 4: "a"}))
+    assert repeating["ALL"]["duplicates"] == {"difference": 50.0, "ci95": [50.0, 50.0]}
 
 
 class Unreachable(LexicalJudge):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -17,6 +18,7 @@ from proactive_env import agents, datasets
 from proactive_env.agents.engine import Decoding
 from proactive_env.recipes.cli import app
 from proactive_env.recipes.grpo.folder import Folder
+from proactive_env.recipes.grpo.launch import CPU
 from proactive_env.recipes.sft.held_out import HeldOut
 
 STEPS = 6
@@ -161,6 +163,27 @@ def test_a_killed_run_goes_on_and_its_checkpoint_is_what_the_engine_plays(begin,
     assert again.exit_code == 0, again.output
     assert "this run is finished" in again.stderr
     assert json.loads(again.stdout) == result
+
+
+def test_a_weight_that_the_trainer_sends_is_read_back_out_of_the_engine(talkative_checkpoint):
+    cpu_mode = {
+        "PYTHONPATH": str(CPU.parent),
+        "DS_ACCELERATOR": "cpu",
+        "TORCHDYNAMO_DISABLE": "1",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    }
+    script = Path(__file__).parent / "read_back.py"
+    command = [sys.executable, "-P", str(script), str(talkative_checkpoint)]
+    done = subprocess.run(
+        command, env=os.environ | cpu_mode, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    read = json.loads(done.stdout.splitlines()[-1])
+    assert read["same"]
+    assert read["after"]["weight"] != read["before"]["weight"]
+    assert abs(read["after"]["log_prob"] - read["before"]["log_prob"]) > 0.01
 
 
 def said(transcripts):

@@ -68,7 +68,8 @@ def test_the_longest_window_is_counted_in_frames_tokens_and_bytes(tiny_checkpoin
 def test_history_and_held_out_frames_count_as_images(tiny_checkpoint):
     window = measured(config_of(tiny_checkpoint, steps=20))
     assert window.history > 0
-    assert window.frames == 2 * (window.history + window.turns)
+    assert window.turns < window.frames <= 2 * window.turns
+    assert window.frames < window.most_images <= 2 * (window.history + window.turns)
     more = measured(
         config_of(tiny_checkpoint, held_out={"benchmark": "tinyworld", "split": "test", "size": 8}, window=[4, 6])
     )
@@ -85,7 +86,10 @@ def test_measures_are_kept_for_the_trainer(tiny_checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"play": {"max_tokens": 256}}, "tokens even if nothing is said, and play.max_tokens is 256: raise it"),
+        (
+            {"play": {"max_tokens": 256}, "window": None},
+            "tokens even if nothing is said, and play.max_tokens is 256: raise it",
+        ),
         ({"play": {"max_tokens": 10**6}}, "play.max_tokens is 1000000, but .* takes 131072 tokens"),
         ({"play": {"rewards": {"paucc": 1}}}, "there is no reward 'paucc'; did you mean 'pauc'"),
         ({"play": {"rewards": {"mine.py:Gone": 1}}}, "mine.py has no class 'Gone'"),
