@@ -17,20 +17,9 @@ Next, your own videos and a real checkpoint:
   proactive grpo --config mmduet2 --out runs/grpo --set model=runs/sft --set train.data=data/grpo.jsonl"""
 
 
-def plan(out: Path, *, quick: bool = False) -> list[Stage]:
-    """The demo's stages.
-
-    Args:
-        out: The folder of all runs.
-        quick: A few steps of each training: enough to see that everything runs.
-    """
+def plan(out: Path) -> list[Stage]:
+    """The demo's stages; all runs go into the folder `out`."""
     sft, grpo, page = (str(out / name) for name in ("sft", "grpo", "page.html"))
-    few = {
-        "sft": ["--set", "steps=4", "--set", "train.size=16", "--set", "held_out.size=4"],
-        "grpo": ["--set", "steps=2", "--set", "windows_per_step=4", "--set", "held_out.size=4"],
-        "eval": ["--size", "4"],
-    }
-    short = few if quick else {name: [] for name in few}
     agents = {
         "after-sft": f"transformers:{sft}",
         "after-grpo": f"transformers:{grpo}",
@@ -38,19 +27,13 @@ def plan(out: Path, *, quick: bool = False) -> list[Stage]:
         "oracle": "oracle",
     }
     played = {name: str(out / name) for name in agents}
+    warm_start = ["sft", "--config", "tinyworld", "--out", sft]
+    rewards = ["grpo", "--config", "tinyworld", "--out", grpo, "--set", f"model={sft}"]
     return [
-        Stage(
-            "warm start: words, and the end of each span",
-            10,
-            ["sft", "--config", "tinyworld", "--out", sft, *short["sft"]],
-        ),
-        Stage(
-            "rewards: when to speak",
-            10,
-            ["grpo", "--config", "tinyworld", "--out", grpo, "--set", f"model={sft}", *short["grpo"]],
-        ),
+        Stage("warm start: words, and the end of each span", 10, warm_start),
+        Stage("rewards: when to speak", 10, rewards),
         *(
-            Stage(f"test videos: {name}", 1, ["eval", "--agent", agent, "--out", played[name], *short["eval"]])
+            Stage(f"test videos: {name}", 1, ["eval", "--agent", agent, "--out", played[name]])
             for name, agent in agents.items()
         ),
         Stage("the page", 0.5, ["show", *played.values(), "--training", grpo, "--out", page]),
@@ -59,10 +42,7 @@ def plan(out: Path, *, quick: bool = False) -> list[Stage]:
 
 
 def demo(
-    out: Annotated[
-        Path | None, typer.Option(help="Where runs and page go. Default: runs/demo.", file_okay=False)
-    ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A few steps only: does everything run here?")] = False,
+    out: Annotated[Path, typer.Option(help="Where runs and page go.", file_okay=False)] = Path("runs/demo"),
 ) -> None:
     """Watch a model learn when to speak: a warm start, GRPO, test videos, a page.
 
@@ -70,6 +50,5 @@ def demo(
     stage is a command, printed so that it can be run alone. Kill it at any
     time: the same command goes on.
     """
-    out = out or Path("runs/demo-quick" if quick else "runs/demo")
-    stages.run(plan(out, quick=quick))
+    stages.run(plan(out))
     console.out.print(_NEXT.format(page=out / "page.html"), soft_wrap=True, highlight=False)
