@@ -1,11 +1,13 @@
 """`proactive sft`: teach a vision-language model when to speak and what to say."""
 
+import shlex
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from proactive_env import agents
 from proactive_env.recipes import console
 from proactive_env.recipes.config import load_config
 from proactive_env.recipes.evaluate.tables import scores_table
@@ -31,22 +33,26 @@ def sft(
 
     proactive eval --benchmark tinyworld --agent transformers:OUT
     """
-    from proactive_env.recipes.sft.held_out import scores_of, summary
-    from proactive_env.recipes.sft.run import held_out_of, train
+    from proactive_env.recipes.sft.run import train
 
     chosen = load_config(config, SftConfig, settings or [], PRESETS)
-    with console.progress("reading videos") as (start, advance):
-        transcripts = train(chosen, out, on_start=start, on_episode=advance)
-    held_out = held_out_of(chosen)
-    if not transcripts or not held_out:
+    with redirect_stdout(sys.stderr), console.progress("reading videos") as (start, advance):  # DeepSpeed prints
+        result = train(chosen, out, on_start=start, on_episode=advance)
+    if not result:
         return
-    scores = {
-        "silent": scores_of(held_out.play(agents.load("silent"))).as_dict(),
-        "oracle": scores_of(held_out.play(agents.load("oracle"))).as_dict(),
-        str(out): scores_of(transcripts).as_dict(),
-    }
     if as_json:
-        console.print_json({"runs": scores, "summary": summary(transcripts, chosen.frame_interval)})
+        console.print_json(result)
         return
-    console.out.print(scores_table(scores))
-    console.out.print(f"{out}: proactive eval --agent transformers:{out}", soft_wrap=True, highlight=False)
+    console.out.print(scores_table(result["runs"]))
+    console.out.print(f"{out}: {_evaluation(chosen, out)}", soft_wrap=True, highlight=False)
+
+
+def _evaluation(config: SftConfig, out: Path) -> str:
+    """The command that evaluates the checkpoint as the held-out episodes were played."""
+    drawn = "&".join(f"{name}={value}" for name, value in config.decoding.model_dump(exclude_defaults=True).items())
+    options: dict[str, Any] = {"agent": f"transformers:{out}" + (f"?{drawn}" if drawn else "")}
+    options |= config.model_dump(include={"frame_interval", "frames_per_turn"}, exclude_defaults=True)
+    if config.held_out:
+        options |= config.held_out.model_dump(include={"benchmark", "data", "subset"}, exclude_none=True)
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    return shlex.join(["proactive", "eval", *words])

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from proactive_env.agents.engine import Decoding
 from proactive_env.episode import Frozen
 from proactive_env.recipes.evaluate.run import BenchmarkConfig
 from proactive_env.recipes.sft.labels import ReplyAt
@@ -95,3 +96,8 @@ class SftConfig(Frozen):
     evaluate_every: int = Field(default=500, ge=1)
     """Steps after which the held-out episodes are played; they are at the end, too."""
     report_to: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = ("tensorboard",)
+
+    @property
+    def decoding(self) -> Decoding:
+        """How the agent that is taught draws its replies."""
+        return Decoding(format=self.format, max_context=self.max_tokens)

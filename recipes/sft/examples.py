@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from proactive_env.agents.engine import Context, Decoding, Draw, Drawn, Engine, Segment
 from proactive_env.agents.formats import FORMATS
 from proactive_env.environment import Observation, PastTurn
+from proactive_env.errors import InputError
 from proactive_env.frame_cache import FrameCache
 from proactive_env.recipes.sft.tape import Role, Speller, Tape
 from proactive_env.turn import NO_REPLY, Turn
@@ -37,6 +38,16 @@ class Example:
     roles: NDArray[np.uint8]
     """(n,) the `Role` of each token."""
     pictures: Pictures
+
+    def fitting(self, max_tokens: int | None) -> "Example":
+        """The example itself.
+
+        Raises:
+            InputError: it has more tokens than this.
+        """
+        if max_tokens is not None and len(self.ids) > max_tokens:
+            raise InputError(f"expected at most {max_tokens} tokens (max_tokens), found {len(self.ids)}")
+        return self
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def write(file: Path, dialogues: Iterable[tuple[Sequence[Turn], EpisodeFrames]])
             out.write(json.dumps({"messages": messages, "images": names}, ensure_ascii=False) + "\n")
 
 
-def read(file: Path, speller: Speller, max_pixels: int = MAX_PIXELS) -> list[Example]:
+def read(file: Path, speller: Speller, max_pixels: int = MAX_PIXELS, max_tokens: int | None = None) -> list[Example]:
     """The conversations of a file; all replies of the assistant are trained.
 
     A conversation without a system message gets the chat template's own, if it has one.
@@ -80,19 +80,21 @@ def read(file: Path, speller: Speller, max_pixels: int = MAX_PIXELS) -> list[Exa
         file: JSON lines; images are paths relative to its folder.
         speller: Of the checkpoint that is trained.
         max_pixels: Pictures are scaled to at most this many pixels.
+        max_tokens: Tokens of a conversation, at most; None: any number.
 
     Raises:
-        InputError: a line that is no such conversation, or names a picture that cannot be read.
+        InputError: a line that is no such conversation, is too long, or names a picture that cannot be read.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8").split("\n")  # no other line break ends a line of JSON
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: expected JSON lines of messages and images; {error}") from error
     examples = []
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                examples.append(_example(_Conversation.model_validate_json(line), file.parent, speller, max_pixels))
+                example = _example(_Conversation.model_validate_json(line), file.parent, speller, max_pixels)
+                examples.append(example.fitting(max_tokens))
             except (ValueError, OSError) as error:
                 problem = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
                 raise InputError(f"{file}, line {number}: {problem}") from error

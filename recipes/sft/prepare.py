@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from proactive_env.agents.engine import Decoding
 from proactive_env.environment import ProactiveVideoEnv
 from proactive_env.episode import Episode
+from proactive_env.errors import InputError
 from proactive_env.recipes.sft import jsonl
 from proactive_env.recipes.sft.config import SftConfig
 from proactive_env.recipes.sft.examples import EpisodeFrames, Example, teach
@@ -62,16 +62,20 @@ def make_examples(
     """The examples of labelled dialogues, and of what is mixed in.
 
     Raises:
-        InputError: a file to mix in cannot be read.
+        InputError: a file to mix in cannot be read, or `max_tokens` has no room for an example.
     """
-    decoding = Decoding(format=config.format, max_context=config.max_tokens)
     examples = []
     for turns, frames in dialogues:
-        examples += teach(speller, turns, frames, decoding, config.max_frames)
+        try:
+            taught = teach(speller, turns, frames, config.decoding, config.max_frames)
+            examples += [example.fitting(config.max_tokens) for example in taught]
+        except InputError as error:
+            asked = next((turn.user_text for turn in turns if turn.user_text), "")
+            raise InputError(f"{frames.video}, {asked!r}: {error}") from error
     rng = np.random.default_rng(config.seed)
     mixed = []
     for mix in config.mix:
-        found = jsonl.read(mix.file, speller, config.max_pixels)
+        found = jsonl.read(mix.file, speller, config.max_pixels, config.max_tokens)
         order = rng.permutation(len(found))
         mixed += [found[place] for place in np.resize(order, round(mix.ratio * len(examples)))]
     return examples + mixed

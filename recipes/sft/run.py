@@ -1,23 +1,25 @@
 """A warm start as a run folder: `config.yaml`, `checkpoints/` to resume from, and the final checkpoint itself.
 
-Everything that can be wrong with the input is found before the first step.
+What is wrong with the config, the episodes to learn from or a file to mix in is found before the first step; a picture
+to mix in that breaks off, or a broken held-out video, when it is read.
 """
 
+import json
 import tempfile
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proactive_env import agents
 from proactive_env.agents.checkpoint import load_processor
-from proactive_env.agents.engine import Decoding
 from proactive_env.errors import InputError
 from proactive_env.extras import require
 from proactive_env.recipes.config import record
 from proactive_env.recipes.sft.collator import Collator
 from proactive_env.recipes.sft.config import SftConfig
 from proactive_env.recipes.sft.examples import Example
-from proactive_env.recipes.sft.held_out import HeldOut
+from proactive_env.recipes.sft.held_out import HeldOut, scores_of, summary
 from proactive_env.recipes.sft.prepare import class_balanced, label_episodes, make_examples
 from proactive_env.recipes.sft.tape import Speller
 from proactive_env.recipes.sft.weights import load_model
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
 CHECKPOINTS = "checkpoints"
+RESULT = "result.json"
+"""There when the run is finished."""
 TINY = "tiny"
 
 
@@ -37,8 +41,10 @@ def train(
     *,
     on_start: Callable[[int, int], None],
     on_episode: Callable[[], None],
-) -> list[Transcript]:
+) -> dict[str, Any]:
     """Train, or go on where a run into the same folder was stopped; write the final checkpoint to `out`.
+
+    A run that is finished is not trained again.
 
     Args:
         config: Must be the folder's own if it holds checkpoints.
@@ -47,7 +53,9 @@ def train(
         on_episode: Called after each of them.
 
     Returns:
-        The transcripts of the held-out episodes, played by the final model; empty in all processes but the first.
+        `runs`: the scores of silence, of the oracle and of the final model on the held-out episodes, by name;
+        `summary`: what `held_out.summary` says of the model. Empty without such episodes, and in all processes but the
+        first.
 
     Raises:
         InputError: something that the config names cannot be used, or it is not the folder's own.
@@ -57,26 +65,20 @@ def train(
         return _train(_source(config, Path(scratch)), config, out, on_start, on_episode)
 
 
-def held_out_of(config: SftConfig) -> HeldOut | None:
-    """The episodes that are played during the training."""
-    if config.held_out is None:
-        return None
-    environment = config.model_dump(include={"frame_interval", "frames_per_turn", "max_pixels"})
-    decoding = Decoding(format=config.format, max_context=config.max_tokens)
-    return HeldOut(config.held_out.load(), environment, decoding)
-
-
 def _train(
     source: str, config: SftConfig, out: Path, on_start: Callable[[int, int], None], on_episode: Callable[[], None]
-) -> list[Transcript]:
+) -> dict[str, Any]:
     from transformers import PrinterCallback
 
     from proactive_env.recipes.sft.trainer import Narrator, SftTrainer
 
     arguments = _arguments(config, out)  # from here on, this process knows the others
-    main, last = arguments.process_index == 0, _last_checkpoint(out)
-    if last:
+    main, last, result = arguments.process_index == 0, _last_checkpoint(out), out / RESULT
+    if last or result.exists():
         record(out, config, begun=True)
+    if result.exists():
+        before: dict[str, Any] = json.loads(result.read_text())
+        return before if main else {}
     processor = load_processor(source)
     episodes = config.train.load()
     on_start(len(episodes), 0)
@@ -88,7 +90,7 @@ def _train(
     if main and not last:
         record(out, config, begun=False)
     weights = class_balanced(examples, config.balance) if config.balance is not None else {}
-    held_out = held_out_of(config)
+    held_out = _held_out(config)
     trainer = SftTrainer(
         model,
         arguments,
@@ -107,7 +109,28 @@ def _train(
     elif main:
         trainer.accelerator.unwrap_model(trainer.model).merge_and_unload().save_pretrained(out)
         processor.save_pretrained(out)
-    return trainer.transcripts if main else []
+    if not main:
+        return {}
+    found = _scores(held_out, trainer.transcripts, out, config) if held_out else {}
+    partial = result.with_suffix(".partial")
+    partial.write_text(json.dumps(found))
+    partial.replace(result)
+    return found
+
+
+def _held_out(config: SftConfig) -> HeldOut | None:
+    if config.held_out is None:
+        return None
+    environment = config.model_dump(include={"frame_interval", "frames_per_turn", "max_pixels"})
+    return HeldOut(config.held_out.load(), environment, config.decoding)
+
+
+def _scores(held_out: HeldOut, transcripts: Sequence[Transcript], out: Path, config: SftConfig) -> dict[str, Any]:
+    played = {name: held_out.play(agents.load(name)) for name in ("silent", "oracle")} | {str(out): transcripts}
+    return {
+        "runs": {name: scores_of(found).as_dict() for name, found in played.items()},
+        "summary": summary(transcripts, config.frame_interval),
+    }
 
 
 def _source(config: SftConfig, scratch: Path) -> str:
@@ -127,7 +150,7 @@ def _arguments(config: SftConfig, out: Path) -> "TrainingArguments":
     if missing:
         raise InputError(f"the config names {', '.join(missing)}: pip install {' '.join(missing)}")
     deepspeed = Path(__file__).parent / "zero2.json" if config.deepspeed == "zero2" else config.deepspeed
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(out / CHECKPOINTS),
         per_device_train_batch_size=config.batch_size,
         gradient_accumulation_steps=config.accumulation,
@@ -142,7 +165,7 @@ def _arguments(config: SftConfig, out: Path) -> "TrainingArguments":
         gradient_checkpointing=config.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         deepspeed=str(deepspeed) if deepspeed else None,
-        ddp_find_unused_parameters=False,
+        ddp_find_unused_parameters=True,  # a batch without pictures uses no vision tower
         seed=config.seed,
         dataloader_num_workers=config.workers,
         dataloader_pin_memory=torch.cuda.is_available(),
@@ -156,6 +179,13 @@ def _arguments(config: SftConfig, out: Path) -> "TrainingArguments":
         report_to=list(config.report_to),
         disable_tqdm=True,
     )
+    if arguments.n_gpu > 1:
+        raise InputError(
+            f"expected a process for each GPU, found one for {arguments.n_gpu}: begin the command with "
+            f"torchrun --nproc-per-node {arguments.n_gpu} -m proactive_env.recipes.cli sft, or choose a GPU by "
+            "CUDA_VISIBLE_DEVICES"
+        )
+    return arguments
 
 
 def _check_lengths(examples: Sequence[Example], model: Any) -> None:

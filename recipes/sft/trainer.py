@@ -19,6 +19,11 @@ from proactive_env.recipes.sft.collator import IGNORED
 from proactive_env.recipes.sft.held_out import HeldOut, summary
 from proactive_env.turn import Transcript
 
+# Where several processes share a CPU, Trainer restores the optimizer to cpu:0, cpu:1, ...: torch knows only cpu.
+torch.serialization.register_package(
+    15, lambda _: None, lambda storage, place: storage if place.startswith("cpu:") else None
+)
+
 
 class SimilarLengths(Sampler[int]):
     """Shuffles anew each epoch, and sorts a few dozen steps at a time by length.
@@ -34,7 +39,7 @@ class SimilarLengths(Sampler[int]):
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by accelerate before each epoch."""
+        """Called before each epoch."""
         self._epoch = epoch
 
     def __len__(self) -> int:
@@ -62,7 +67,14 @@ class SftTrainer(Trainer):  # type: ignore[misc]
     def _get_train_sampler(self, train_dataset: Any = None) -> SimilarLengths:
         lengths = [len(example.ids) for example in self.train_dataset]
         step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        return SimilarLengths(lengths, step, self.args.seed)
+        self._sampler = SimilarLengths(lengths, step, self.args.seed)
+        return self._sampler
+
+    def _run_epoch(self, *, epoch: int, **others: Any) -> None:
+        """See `Trainer._run_epoch`; it takes a step after the last one."""
+        self._sampler.set_epoch(epoch)  # accelerate does not find it in an epoch that several processes resume
+        if self.state.global_step < self.state.max_steps:
+            super()._run_epoch(epoch=epoch, **others)
 
     def _load_from_checkpoint(self, *arguments: Any, **options: Any) -> None:
         """The model that is given has the checkpoint's weights: Trainer's own way misses those saved by other names."""

@@ -43,6 +43,9 @@ def lines(folder, *rows):
 
 def test_a_dialogue_comes_back_as_the_same_tokens_and_pictures(tmp_path, speller, dialogues):
     file = tmp_path / "sft.jsonl"
+    (first, *turns), frames = dialogues[0]
+    odd = first.model_copy(update={"reply": "Line breaks\u2028of\u0085other\x0ckinds."})
+    dialogues = [((odd, *turns), frames), *dialogues[1:]]
     jsonl.write(file, dialogues)
     back = jsonl.read(file, speller)
     for (turns, frames), example in zip(dialogues, back, strict=True):
@@ -109,6 +112,20 @@ def test_a_bad_line_is_named(tmp_path, speller, row, problem):
     file = lines(tmp_path, conversation("Hello?", "Hi."), row)
     with pytest.raises(InputError, match=f"{file.name}, line 2: .*{problem}"):
         jsonl.read(file, speller)
+
+
+def test_what_max_tokens_has_no_room_for_is_named(tmp_path, speller, dialogues):
+    file = lines(tmp_path, conversation("Hello?", "Hi."), conversation("Hello?", "Hi. " * 300))
+    mixed = CONFIG.model_copy(update={"mix": (MixConfig(file=file, ratio=1),), "max_tokens": 1000})
+    with pytest.raises(
+        InputError, match=r"rows.jsonl, line 2: expected at most 1000 tokens \(max_tokens\), found 1\d\d\d"
+    ):
+        make_examples(dialogues, speller, mixed)
+    (*turns, last), frames = dialogues[0]
+    long = [((*turns, last.model_copy(update={"reply": "It grows. " * 300})), frames)]
+    config = CONFIG.model_copy(update={"max_tokens": 1000})
+    with pytest.raises(InputError, match=rf"{frames.video.name}, '{turns[0].user_text[:4]}.*': expected at most 1000"):
+        make_examples(long, speller, config)
 
 
 def test_a_file_without_conversations_is_an_error(tmp_path, speller):

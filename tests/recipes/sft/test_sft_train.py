@@ -61,23 +61,31 @@ def losses(out):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def mixed(tmp_path_factory):
+    """Six steps, four an epoch, some of whose batches have no pictures."""
+    file = tmp_path_factory.mktemp("mixed") / "chat.jsonl"
+    file.write_text('{"messages": [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Hi."}]}')
+    return {"mix": [{"file": str(file), "ratio": 1 / 3}], "steps": 6}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, mixed):
     """The folder of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
-    finish(begin(config_file(folder), folder / "out"))
+    finish(begin(config_file(folder, **mixed), folder / "out"))
     return folder / "out"
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_weights(tmp_path, whole):
+def test_a_run_that_was_killed_goes_on_to_the_same_weights(tmp_path, whole, mixed):
     out = tmp_path / "out"
-    run = begin(config_file(tmp_path), out)
+    run = begin(config_file(tmp_path, **mixed), out)
     while not list(out.glob("checkpoints/checkpoint-2/trainer_state.json")):
         assert run.poll() is None
         time.sleep(0.01)
     os.killpg(run.pid, signal.SIGKILL)
     run.communicate()
     assert not (out / "model.safetensors").exists()
-    finish(begin(config_file(tmp_path), out))
+    finish(begin(config_file(tmp_path, **mixed), out))
     assert losses(out) == losses(whole)
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (out, whole))
     assert ours.keys() == theirs.keys()
@@ -85,20 +93,23 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(tmp_path, whole):
         assert torch.equal(weights, theirs[name]), name
 
 
-def test_two_processes_do_what_one_does_with_twice_the_accumulation(tmp_path, whole):
+def test_two_processes_even_if_killed_do_what_one_does_with_twice_the_accumulation(tmp_path, whole, mixed):
     out = tmp_path / "out"
-    file = config_file(tmp_path, accumulation=1, held_out=HELD_OUT)
-    finish(begin(file, out, "-m", "torch.distributed.run", "--nproc-per-node", "2"))
-    assert losses(out) == pytest.approx(losses(whole), rel=1e-4)
-    assert losses(out)[-1] < losses(out)[0]
-    ours, theirs = (load_file(folder / "model.safetensors") for folder in (out, whole))
-    for name, weights in ours.items():
-        torch.testing.assert_close(weights, theirs[name], rtol=0, atol=1e-4)
+    file = config_file(tmp_path, accumulation=1, held_out=HELD_OUT, **mixed)
+    for _ in range(2):
+        finish(begin(file, out, "-m", "torch.distributed.run", "--nproc-per-node", "2"))
+        assert losses(out) == pytest.approx(losses(whole), rel=1e-4)
+        assert losses(out)[-1] < losses(out)[0]
+        ours, theirs = (load_file(folder / "model.safetensors") for folder in (out, whole))
+        for name, weights in ours.items():
+            torch.testing.assert_close(weights, theirs[name], rtol=0, atol=1e-4)
+        shutil.rmtree(out / "checkpoints/checkpoint-6")  # the next one goes on inside the second epoch
+        (out / "result.json").unlink()
 
 
 def test_what_is_written_loads_as_an_agent_and_records_its_config(whole, tinyworld):
     recorded = yaml.safe_load((whole / "config.yaml").read_text())
-    assert recorded["config"]["steps"] == 4
+    assert recorded["config"]["steps"] == 6
     assert json.loads((whole / "generation_config.json").read_text())["do_sample"] is False
     with agents.load(f"transformers:{whole}") as agent:
         assert agent.engine.longest_context > 0
@@ -150,7 +161,7 @@ def test_adapters_go_on_from_a_checkpoint(tmp_path):
     start(tmp_path, tmp_path / "out", **changes)
     expected = weights_of(tmp_path / "out")
     shutil.rmtree(tmp_path / "out/checkpoints/checkpoint-2")
-    (tmp_path / "out/model.safetensors").unlink()
+    (tmp_path / "out/result.json").unlink()
     start(tmp_path, tmp_path / "out", **changes)
     found = weights_of(tmp_path / "out")
     for name, weights in expected.items():
@@ -164,6 +175,34 @@ def test_bfloat16_and_recomputed_activations_give_nearly_the_same_loss(tmp_path)
     assert losses(tmp_path / "spare") != losses(tmp_path / "plain")
 
 
+def printed(file, out, *options):
+    done = CliRunner().invoke(app, ["sft", "--config", str(file), "--out", str(out), *options])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def contents(folder):
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    out = tmp_path / "out"
+    file = config_file(
+        tmp_path, steps=2, accumulation=1, held_out=HELD_OUT, format="open_turn", max_tokens=2000, frame_interval=0.5
+    )
+    first, before = printed(file, out, "--json"), contents(out)
+    assert printed(file, out, "--json") == first
+    told = printed(file, out)
+    assert f"proactive eval --agent 'transformers:{out}?format=open_turn&max_context=2000'" in told
+    assert told.endswith("--frame-interval 0.5 --benchmark tinyworld\n")
+    assert contents(out) == before
+    (out / "result.json").unlink()  # as if it was killed after its last step
+    again = json.loads(printed(file, out, "--json"))
+    assert again["summary"] == pytest.approx(json.loads(first)["summary"], rel=1e-4)
+    assert contents(out / "checkpoints").items() <= before.items()
+    assert contents(out)[out / "model.safetensors"] == before[out / "model.safetensors"]
+
+
 @pytest.mark.parametrize("form", ["no_reply", "open_turn"])
 def test_held_out_episodes_are_played_by_the_model_as_it_is(tmp_path, form):
     file = config_file(
@@ -175,9 +214,7 @@ def test_held_out_episodes_are_played_by_the_model_as_it_is(tmp_path, form):
         evaluate_every=1,
         held_out=HELD_OUT,
     )
-    printed = CliRunner().invoke(app, ["sft", "--config", str(file), "--out", str(tmp_path / "out"), "--json"])
-    assert printed.exit_code == 0, printed.output
-    result = json.loads(printed.stdout)
+    result = json.loads(printed(file, tmp_path / "out", "--json"))
     assert result["runs"]["oracle"]["subsets"]["TINYWORLD"]["pauc"]["0.5"] > 90
     assert set(result["summary"]) >= {"pauc", "replies", "silent_turns", "p_speak_visible"}
     state = json.loads((tmp_path / "out/checkpoints/checkpoint-2/trainer_state.json").read_text())
