@@ -49,17 +49,14 @@ def differences_table(first: str, differences: Mapping[str, Mapping[str, Any]]) 
         differences: `compare(...)` by the further run's name.
     """
     names = _short([first, *differences])
-    table = _table(f"PAUC and delay minus those of {names[first]}, paired by question, with 95 % intervals")
-    for heading in ("questions", *(f"ω={omega:g}" for omega in OMEGAS), "delay s"):
+    table = _table(f"PAUC and delay minus those of {names[first]}, paired by n questions, with 95 % intervals")
+    for heading in ("n", *(f"ω={omega:g}" for omega in OMEGAS), "delay s"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, subsets in differences.items():
         for subset, row in subsets.items():
-            paucs = (
-                f"{_decimal(cell['difference'], '+')} {_interval(cell['ci95'], '+')}" for cell in row["pauc"].values()
-            )
-            delay = row["mean_delay_s"]
-            delays = f"{_decimal(delay['difference'], '+')} {_interval(delay['ci95'], '+', digits=1)}"
-            table.add_row(names[name], subset, str(row["questions"]), *paucs, delays)
+            cells = [(cell, 0) for cell in row["pauc"].values()] + [(row["mean_delay_s"], 1)]
+            texts = (f"{_decimal(cell['difference'], '+')} {_interval(cell['ci95'], n)}" for cell, n in cells)
+            table.add_row(names[name], subset, str(row["questions"]), *texts)
     return table
 
 
@@ -95,5 +92,5 @@ def _decimal(value: float | None, sign: str = "") -> str:
     return "-" if value is None else f"{value:{sign}.1f}"
 
 
-def _interval(bounds: list[float] | None, sign: str = "", digits: int = 0) -> str:
-    return "" if bounds is None else f"[{bounds[0]:{sign}.{digits}f}, {bounds[1]:{sign}.{digits}f}]"
+def _interval(bounds: list[float] | None, digits: int = 0) -> str:
+    return "" if bounds is None else f"[{bounds[0]:.{digits}f}, {bounds[1]:.{digits}f}]"

@@ -10,6 +10,7 @@ import pickle
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
+from proactive_env import background
 from proactive_env.chat import ChatUnavailable, Usage
 from proactive_env.errors import InputError
 from proactive_env.extras import require
@@ -51,7 +52,7 @@ def run_asyncio(work: Work, config: BuildConfig, videos: Sequence[Line], keep: K
         finally:
             keep(None, asker.usage())
 
-    asyncio.run(work_together())
+    background.run(work_together())  # the loop of the model's client: no call changes threads
     if failures:
         raise failures[0]
 
