@@ -374,7 +374,7 @@ function training_curve([label, value], at_first) {
   const plot = drawing(`${label}. ${told.join("; ")}`, ...lines.filter((line) => line));
   plot.setAttribute("viewBox", "0 0 100 100");
   plot.setAttribute("preserveAspectRatio", "none");
-  return el("figure", {}, el("figcaption", {}, label), el("div", { class: "plot" }, el("span", {}, decimal(most)), plot),
+  return el("figure", {}, el("figcaption", {}, `${label}, 0 to ${decimal(most)}`), el("div", { class: "plot" }, plot),
     el("div", { class: "steps" }, el("span", {}, "step 0"), el("span", {}, String(last))));
 }
 
