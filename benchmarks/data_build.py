@@ -1,4 +1,4 @@
-"""What a build adds to its calls: 64 videos, 32 calls at once, against a bare AsyncOpenAI loop; then the same on Ray.
+"""What a build adds to its calls: 160 videos, 32 calls at once, against a bare AsyncOpenAI loop; then the same on Ray.
 
     python benchmarks/data_build.py
 
@@ -30,7 +30,7 @@ from proactive_env.recipes.data.build.config import BuildConfig
 from proactive_env.recipes.data.build.engines import Engine, run_asyncio, run_ray
 from proactive_env.recipes.data.build.run import Build
 
-VIDEOS, SCENES, WIDTH, SECONDS, ROUNDS = 64, 5, 32, 0.3, 2
+VIDEOS, SCENES, WIDTH, SECONDS, ROUNDS = 160, 5, 32, 0.3, 2
 Messages = list[dict[str, Any]]
 
 

@@ -3,6 +3,7 @@
 Keys are hashes of what was asked: the file holds answers, and neither questions nor API keys.
 """
 
+import atexit
 import json
 import os
 import sqlite3
@@ -78,8 +79,15 @@ class AnswerCache:
 
 
 @cache
-def _open(process: int, file: Path) -> tuple[sqlite3.Connection, Lock]:  # noqa: ARG001 (a fork needs its own)
-    """One connection a process and file, and the lock under which its threads take turns."""
+def _open(process: int, file: Path) -> tuple[sqlite3.Connection, Lock]:
+    """One connection a file and process, since none survives a fork, and the lock under which threads take turns."""
     connection = sqlite3.connect(file, timeout=60.0, check_same_thread=False)
     connection.execute("PRAGMA synchronous=NORMAL")
+    atexit.register(_close, process, connection)
     return connection, Lock()
+
+
+def _close(process: int, connection: sqlite3.Connection) -> None:
+    """Leave one file behind: what is in SQLite's log would come back after the file is deleted."""
+    if process == os.getpid():
+        connection.close()

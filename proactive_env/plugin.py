@@ -15,11 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from threading import RLock
 from typing import Any
 from urllib.parse import parse_qsl
 
 from proactive_env.errors import InputError
 
+_loading = RLock()
 _FILE_CLASS = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
 
 
@@ -128,6 +130,11 @@ def _load_file(file: Path) -> Any:
     if not file.is_file():
         raise InputError(f"{file}: no such file")
     name = "proactive_env_user_" + hashlib.sha256(str(file).encode()).hexdigest()[:16]
+    with _loading:  # rollouts load the same file from many threads
+        return _loaded(name, file)
+
+
+def _loaded(name: str, file: Path) -> Any:
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, file)
         assert spec is not None

