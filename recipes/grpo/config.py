@@ -70,7 +70,9 @@ class GrpoConfig(Frozen):
     steps: int | None = Field(default=None, ge=1)
     """Batches of rollouts, instead of `epochs`; None: as many as those have."""
     learning_rate: float = Field(default=1e-6, gt=0)
-    """Constant after the warm-up."""
+    """After the warm-up."""
+    final_learning_rate: float = Field(default=1.0, ge=0, le=1)
+    """Share of the learning rate that is left at the last step, down a cosine; 1: it is constant."""
     warmup: float = Field(default=0.0, ge=0, lt=1)
     """Share of the steps in which the learning rate rises."""
     clip: float = Field(default=0.2, gt=0, lt=1)
