@@ -37,4 +37,4 @@ test: setup
 	$(UV) --no-deps --target build/typed .
 	cd build && MYPYPATH=typed ../.venv/bin/mypy --config-file ../pyproject.toml -p proactive_env
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict --site-dir build/site
-	.venv/bin/pytest
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadgroup --no-loadscope-reorder

@@ -22,6 +22,7 @@ from proactive_env.extras import require
 # than what it saves.
 _CPU_SETTINGS = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "TORCHDYNAMO_DISABLE": "1"}
 _CPU_ARGUMENTS = {"gpu_memory_utilization": 0.3, "block_size": 32, "enforce_eager": True}
+_requests = count()
 
 
 class VllmAgent(ModelAgent):
@@ -95,7 +96,6 @@ class VllmEngine(Engine):
                 ) from error
         self.longest_context = self.llm.model_config.max_model_len
         self.most_frames = arguments["limit_mm_per_prompt"]["image"]
-        self._requests = count()
 
     def open(self, seed: int) -> Context:
         """See `Engine.open`."""
@@ -111,43 +111,52 @@ class VllmEngine(Engine):
 
     async def generate(self, prompt: dict[str, Any], draw: Draw, seed: int) -> Drawn:
         """Draw after a prompt; runs on the loop that the engine's outputs arrive on."""
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
-        sampling = SamplingParams(
-            max_tokens=draw.max_tokens,
-            temperature=draw.decoding.temperature,
-            top_p=draw.decoding.top_p,
-            top_k=draw.decoding.top_k,
-            seed=seed,
-            stop_token_ids=[] if draw.allowed else sorted(draw.ends),
-            ignore_eos=bool(draw.allowed),
-            allowed_token_ids=list(draw.allowed) or None,
-            logit_bias=dict.fromkeys(draw.banned, -100.0) or None,
-            logprob_token_ids=list(draw.watched) or None,
-            detokenize=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
-        drawn = await self._request(prompt, sampling)
-        if drawn.finish_reason == "error":  # the core has lost frames; now vLLM knows, and sends them again
-            drawn = await self._request(prompt, sampling)
-        if drawn.finish_reason == "error":
-            raise EngineError("vLLM gave up a request; what its process printed above says why")
+        drawn = await complete(self.llm, prompt, draw, seed=seed, logprob_token_ids=list(draw.watched) or None)
         tokens = list(drawn.token_ids)
         if tokens and tokens[-1] in draw.ends and not draw.allowed:
             tokens.pop()
         first = drawn.logprobs[0] if draw.watched else {}
         return Drawn(tuple(tokens), {token: first[token].logprob for token in draw.watched})
 
-    async def _request(self, prompt: Any, sampling: Any) -> Any:
-        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
+async def complete(llm: Any, prompt: dict[str, Any], draw: Draw, **sampling: Any) -> Any:
+    """The completion of a prompt by vLLM: `token_ids` with the one that ended it, and `logprobs`.
+
+    Args:
+        llm: Its `AsyncLLM`, on the running event loop.
+        prompt: Tokens, and frames with their ids.
+        draw: What may be drawn.
+        sampling: What `SamplingParams` takes beside.
+
+    Raises:
+        EngineError: vLLM gave the request up, or its process has ended.
+    """
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+    from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+    parameters = SamplingParams(
+        max_tokens=draw.max_tokens,
+        temperature=draw.decoding.temperature,
+        top_p=draw.decoding.top_p,
+        top_k=draw.decoding.top_k,
+        stop_token_ids=[] if draw.allowed else sorted(draw.ends),
+        ignore_eos=bool(draw.allowed),
+        allowed_token_ids=list(draw.allowed) or None,
+        logit_bias=dict.fromkeys(draw.banned, -100.0) or None,
+        detokenize=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+        **sampling,
+    )
+    for _ in range(2):  # a core that has lost frames gives up; then vLLM knows, and sends them again
         try:
-            async for output in self.llm.generate(prompt, sampling, str(next(self._requests))):
-                drawn = output.outputs[0]
+            async for output in llm.generate(prompt, parameters, f"draw-{next(_requests)}"):
+                completion = output.outputs[0]
         except (EngineDeadError, EngineGenerateError) as error:
             raise EngineError(f"vLLM's process has ended or was closed: {error!r}, {error.__cause__!r}") from error
-        return drawn
+        if completion.finish_reason in ("stop", "length"):
+            return completion
+    raise EngineError("vLLM gave up a request; what its process printed above says why")
 
 
 class _Conversation(Context):

@@ -1,12 +1,14 @@
 """Configs: read from YAML and `--set`, every key known; recorded beside a run's results, and never contradicted."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from proactive_env.errors import InputError
@@ -122,6 +124,21 @@ def read_record(folder: Path, model: type[Config]) -> Config:
         return model.model_validate(_read(folder / RECORD)["config"])
     except ValidationError as error:
         raise InputError(f"{folder / RECORD}: not the record of such a run; {error}") from error
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Nobody else works in a run's folder meanwhile; it is made if it is not there.
+
+    Raises:
+        InputError: somebody does already.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", blocking=False):
+            yield
+    except Timeout as error:
+        raise InputError(f"{folder}: another process is at work in this folder") from error
 
 
 def _read(file: Path) -> dict[str, dict[str, object]]:

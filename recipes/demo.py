@@ -12,9 +12,9 @@ _NEXT = """\
 Open [bold]{page}[/] in a browser: curves of the training, and all dialogues before and after.
 
 Next, your own videos and a real checkpoint:
-  proactive data build VIDEOS --out data --set model=NAME --set server.url=URL
-  proactive sft --config mmduet2 --out runs/sft --set train.data=data/sft.jsonl
-  proactive grpo --config mmduet2 --out runs/grpo --set model=runs/sft --set train.data=data/grpo.jsonl"""
+  {proactive} data build VIDEOS --out data --set model=NAME --set server.url=URL
+  {proactive} sft --config mmduet2 --out runs/sft --set train.data=data/sft.jsonl
+  {proactive} grpo --config mmduet2 --out runs/grpo --set model=runs/sft --set train.data=data/grpo.jsonl"""
 
 
 def plan(out: Path) -> list[Stage]:
@@ -30,7 +30,7 @@ def plan(out: Path) -> list[Stage]:
     warm_start = ["sft", "--config", "tinyworld", "--out", sft]
     rewards = ["grpo", "--config", "tinyworld", "--out", grpo, "--set", f"model={sft}"]
     return [
-        Stage("warm start: words, and the end of each span", 10, warm_start),
+        Stage("warm start: words, and the end of each span", 8, warm_start),
         Stage("rewards: when to speak", 10, rewards),
         *(
             Stage(f"test videos: {name}", 1, ["eval", "--agent", agent, "--out", played[name]])
@@ -51,4 +51,5 @@ def demo(
     time: the same command goes on.
     """
     stages.run(plan(out))
-    console.out.print(_NEXT.format(page=out / "page.html"), soft_wrap=True, highlight=False)
+    following = _NEXT.format(page=out / "page.html", proactive=stages.program())
+    console.out.print(following, soft_wrap=True, highlight=False)

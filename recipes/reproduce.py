@@ -13,11 +13,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from proactive_env.recipes import console, stages
+from proactive_env.recipes.config import read_record
 from proactive_env.recipes.evaluate.run import Run
 from proactive_env.recipes.evaluate.score import Scores, compare, score
 from proactive_env.recipes.evaluate.tables import judge_line
-from proactive_env.recipes.grpo.evaluations import evaluation_line
-from proactive_env.recipes.grpo.folder import SCORES, Folder
+from proactive_env.recipes.grpo.config import GrpoConfig
+from proactive_env.recipes.grpo.evaluations import Evaluations, evaluation_line
+from proactive_env.recipes.grpo.folder import Folder
 from proactive_env.recipes.stages import Stage
 from proactive_env.rewards.judge import LexicalJudge
 
@@ -35,15 +37,16 @@ class Training(NamedTuple):
 
 
 TRAININGS = {
-    "sft": Training("sft", 10),
-    "sft-coarse": Training("sft", 4, ("steps=300", "balance=null")),
+    "sft": Training("sft", 8),
+    "sft-coarse": Training("sft", 3, ("steps=300", "balance=null")),
     "sft-fine": Training("sft", 5, ("steps=300", "balance=null", f"frame_interval={FINE}")),
-    "grpo": Training("grpo", 12),
-    "no-replication": Training("grpo", 12, ("play.rewards={pauc: 3, in_span: 0.5, prefix: 2}",)),
-    "no-prefix": Training("grpo", 12, ("play.rewards={pauc: 3, replication: 2, in_span: 0.5}",)),
-    "no-in-span": Training("grpo", 12, ("play.rewards={pauc: 3, replication: 2, prefix: 2}",)),
-    "grpo-fine": Training("grpo", 20, (f"play.frame_interval={FINE}",)),
+    "grpo": Training("grpo", 10),
+    "no-replication": Training("grpo", 10, ("play.rewards={pauc: 3, in_span: 0.5, prefix: 2}",)),
+    "no-prefix": Training("grpo", 10, ("play.rewards={pauc: 3, replication: 2, in_span: 0.5}",)),
+    "no-in-span": Training("grpo", 10, ("play.rewards={pauc: 3, replication: 2, prefix: 2}",)),
+    "grpo-fine": Training("grpo", 15, (f"play.frame_interval={FINE}",)),
 }
+"""Collapse shows in a short warm start that counts speech and silence alike; `balance` is there to prevent it."""
 
 
 class Row(NamedTuple):
@@ -77,7 +80,9 @@ class Experiment(NamedTuple):
     title: str
     rows: tuple[Row, ...]
     findings: tuple[Finding, ...]
-    curve: str | None = None
+    remark: str = ""
+    """What to know before reading it."""
+    course_of: str | None = None
     """A training whose course is part of it."""
 
 
@@ -102,12 +107,14 @@ EXPERIMENTS = {
             Finding(3, 0, "duplicates", 1),
             Finding(3, 0, "replies_per_question", 1),
         ),
+        "The prefix reward counts common starts of more than 50 characters, and TinyWorld's replies are shorter: it is "
+        "the same for all rollouts, and what differs without it is chance",
     ),
     "table7": Experiment(
-        "Table 7: seconds a frame; 1 s and 0.5 s stand for the paper's 2 s and 1 s, at which its SFT collapses",
+        "Table 7: seconds a frame",
         (
-            Row("SFT coarse", "sft-coarse", (37.6, 1.7, None)),
-            Row("SFT fine", "sft-fine", (None, None, None), FINE),
+            Row("SFT coarse, played fine", "sft-coarse", (37.6, 1.7, None), FINE),
+            Row("SFT fine, played fine", "sft-fine", (None, None, None), FINE),
             Row("RL fine, played fine", "grpo-fine", (47.0, 1.0, None), FINE),
             Row("RL fine, played coarse", "grpo-fine", (39.4, 0.0, None)),
             Row("RL coarse, played fine", "grpo", (53.3, 4.2, None), FINE),
@@ -120,12 +127,14 @@ EXPERIMENTS = {
             Finding(4, 5, "pauc", 1),
             Finding(2, 3, "pauc", 1),
         ),
+        "Coarse and fine are 1 s and 0.5 s here, 2 s and 1 s in the paper, whose fine SFT collapses into silence; the "
+        "SFT rows are short warm starts without class balance, the RL rows start from the long one",
     ),
     "figure5": Experiment(
-        "Figure 5: the paper's 489 steps dip until 180, grow until 450, then stay",
+        "Figure 5: the course of a training; the paper's 489 steps dip until 180, grow until 450, then stay",
         (Row("SFT", "sft", (37.6, 1.7, None)), Row("SFT + RL", "grpo", (53.3, 4.2, 3.3))),
         (Finding(1, 0, "replies_per_question", 1),),
-        curve="grpo",
+        course_of="grpo",
     ),
 }
 
@@ -152,15 +161,14 @@ def reproduce(
     experiment = EXPERIMENTS[name]
     stages.run(plan(name, out, seed, settings or []), console.err if as_json else console.out)
     scores = {row.folder: _scored(out / row.folder) for row in experiment.rows}
-    steps = Folder(out / experiment.curve).rows(SCORES) if experiment.curve else []
+    course = Course.of(out / experiment.course_of) if experiment.course_of else None
     if as_json:
-        console.print_json(as_dict(experiment, scores) | {"steps": steps})
+        console.print_json(as_dict(experiment, scores) | ({"course": course.as_dict()} if course else {}))
         return
     console.out.print(_table(experiment, scores))
-    for row in steps:
-        console.out.print(evaluation_line(row), highlight=False)
-    for finding in experiment.findings:
-        console.out.print(_told(experiment, finding, scores), highlight=False)
+    told = [_told(experiment, finding, scores) for finding in experiment.findings]
+    for line in [*(course.lines() if course else []), *told, experiment.remark]:
+        console.out.print(line, highlight=False)
 
 
 def plan(name: str, out: Path, seed: int, settings: list[str]) -> list[Stage]:
@@ -199,6 +207,44 @@ def _playing(row: Row, out: Path) -> Stage:
     return Stage(f"play {row.label}", 1, ["eval", "--agent", agent, *interval, "--out", str(out / row.folder)])
 
 
+class Course(NamedTuple):
+    """The held-out evaluations of a training, beside figure 5: the paper's dips, then grows."""
+
+    rows: list[dict[str, Any]]
+    """The lines of `evaluations.jsonl`."""
+    gains: dict[int, dict[str, Any]]
+    """PAUC minus that of step 0, by step: `{"difference": ..., "ci95": [low, high]}`, paired by question."""
+
+    @classmethod
+    def of(cls, training: Path) -> "Course":
+        """That of the run in a folder."""
+        evaluations = Evaluations(read_record(training, GrpoConfig), Folder(training))
+        rows = [evaluations.rows[step] for step in sorted(evaluations.rows)]
+        gains = {step: subsets["TINYWORLD"]["pauc"]["0.5"] for step, subsets in evaluations.gains().items()}
+        return cls(rows, gains)
+
+    def verdicts(self) -> dict[str, str]:
+        """Whether the paper's stages are there, as far as the intervals tell."""
+        stages = {
+            "a dip below step 0": any(gain["ci95"][1] < 0 for gain in self.gains.values()),
+            "growth beyond step 0 at the end": self.gains[max(self.gains)]["ci95"][0] > 0,
+        }
+        return {stage: "as in the paper" if seen else "not seen" for stage, seen in stages.items()}
+
+    def lines(self) -> list[str]:
+        """All of it for people."""
+        gained = (
+            f"step {step} minus step 0: {gain['difference']:+.1f} [{gain['ci95'][0]:+.1f}, {gain['ci95'][1]:+.1f}]"
+            for step, gain in self.gains.items()
+        )
+        told = (f"{stage}: {verdict}" for stage, verdict in self.verdicts().items())
+        return [*map(evaluation_line, self.rows), *gained, *told]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it for machines."""
+        return {"steps": self.rows, "minus_step_0": self.gains, "verdicts": self.verdicts()}
+
+
 def _scored(folder: Path) -> Scores:
     run = Run(folder)
     return score(run.transcripts(run.config().load()).values(), LexicalJudge(), on_question=lambda: None)
@@ -215,7 +261,7 @@ def _difference(experiment: Experiment, finding: Finding, scores: Mapping[str, S
 def _verdict(finding: Finding, difference: Mapping[str, Any]) -> str:
     """Whether the sign is the paper's, as far as the interval tells."""
     if difference["ci95"] is None:
-        return "not defined: one of them has no reply that could be a duplicate"
+        return "not defined: too few replies that could be duplicates"
     low, high = sorted(finding.sign * bound for bound in difference["ci95"])
     return (
         "as in the paper" if low > 0 else "the opposite of the paper" if high < 0 else "not seen: the interval holds 0"
@@ -224,16 +270,24 @@ def _verdict(finding: Finding, difference: Mapping[str, Any]) -> str:
 
 def _table(experiment: Experiment, scores: Mapping[str, Scores]) -> Table:
     judged = judge_line(next(iter(scores.values())).judge)
-    table = Table(title=experiment.title, caption=judged, box=SIMPLE_HEAD, title_justify="left", caption_justify="left")
-    for heading in ("", "PAUC ω=0.5 [95 %]", "dup. %", "replies", "paper: PAUC", "dup. %", "replies"):
+    left: Any = {"title_justify": "left", "caption_justify": "left"}
+    table = Table(title=experiment.title, caption=judged, box=SIMPLE_HEAD, padding=0, **left)
+    for heading in ("", "PAUC [95 %]", "dup. % of n", "repl.", "paper\nPAUC", "paper\ndup.", "paper\nrepl."):
         table.add_column(heading, justify="right" if heading else "left")
     for row in experiment.rows:
         (numbers,) = scores[row.folder].as_dict()["subsets"].values()
         low, high = numbers["pauc_ci95"]
-        here = (numbers["duplicates"], numbers["replies_per_question"])
-        cells = ("-" if number is None else f"{number:.1f}" for number in (*here, *row.paper))
-        table.add_row(row.label, f"{numbers['pauc']['0.5']:.1f} [{low:.1f}, {high:.1f}]", *cells)
+        table.add_row(
+            row.label,
+            f"{numbers['pauc']['0.5']:.1f} [{low:.1f}, {high:.1f}]",
+            f"{_number(numbers['duplicates'])} of {numbers['repeatable']}",
+            *map(_number, (numbers["replies_per_question"], *row.paper)),
+        )
     return table
+
+
+def _number(number: float | None) -> str:
+    return "-" if number is None else f"{number:.1f}"
 
 
 def _told(experiment: Experiment, finding: Finding, scores: Mapping[str, Scores]) -> str:
@@ -251,6 +305,7 @@ def as_dict(experiment: Experiment, scores: Mapping[str, Scores]) -> dict[str, A
     """All numbers of an experiment, the paper's beside ours."""
     return {
         "title": experiment.title,
+        "remark": experiment.remark,
         "rows": [
             {"label": row.label, "paper": row.paper, "here": scores[row.folder].as_dict()} for row in experiment.rows
         ],

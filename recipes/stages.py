@@ -1,9 +1,13 @@
 """A plan of `proactive` commands, run one after the other: each is printed, and can be run alone."""
 
+import os
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import typer
@@ -21,8 +25,13 @@ class Stage(NamedTuple):
     command: list[str]
 
 
+def program() -> str:
+    """What to type for this command line: its path where the shell does not find it by name."""
+    return "proactive" if shutil.which("proactive") else os.path.relpath(Path(sys.executable).with_name("proactive"))
+
+
 def run(plan: Sequence[Stage], screen: Console = console.out) -> None:
-    """Run the stages in order.
+    """Run the stages in order; SIGTERM ends the one that runs, too.
 
     Args:
         plan: The stages.
@@ -31,14 +40,18 @@ def run(plan: Sequence[Stage], screen: Console = console.out) -> None:
     Raises:
         typer.Exit: a stage failed, with its exit code.
     """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     for number, stage in enumerate(plan, start=1):
         left = sum(later.minutes for later in plan[number - 1 :])
         time = f"about {stage.minutes:g} min, {left:g} to the end"
         screen.rule(f"{number} of {len(plan)}: {stage.title} ({time})", align="left")
-        screen.print(f"$ {shlex.join(['proactive', *stage.command])}", style="dim", soft_wrap=True, highlight=False)
+        screen.print(f"$ {shlex.join([program(), *stage.command])}", style="dim", soft_wrap=True, highlight=False)
         # -P: what lies in the current folder is not imported
         command = [sys.executable, "-P", "-m", "proactive_env.recipes.cli", *stage.command]
         done = subprocess.run(command, stdout=screen.file, check=False)
         if done.returncode:
-            console.problem(f"stage {number} ended with {done.returncode}; the same command goes on from here")
+            console.problem(
+                f"stage {number} ended with {done.returncode}: when what it says above is mended, the same command "
+                "goes on from here; other settings need an --out of their own"
+            )
             raise typer.Exit(done.returncode)

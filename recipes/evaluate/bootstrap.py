@@ -23,9 +23,13 @@ def ratio_difference_interval(
     denominators: Sequence[float],
     other_numerators: Sequence[float],
     other_denominators: Sequence[float],
-) -> list[float]:
-    """The same of the other ratio minus the first, paired: one number a question in all four, in the same order."""
-    return _interval(_ratios(other_numerators, other_denominators) - _ratios(numerators, denominators))
+) -> list[float] | None:
+    """The same of the other ratio minus the first, paired: one number a question in all four, in the same order.
+
+    None if so little is counted that a resample has nothing to divide by.
+    """
+    differences = _ratios(other_numerators, other_denominators) - _ratios(numerators, denominators)
+    return None if np.isnan(differences).any() else _interval(differences)
 
 
 def _ratios(numerators: Sequence[float], denominators: Sequence[float]) -> NDArray[np.float64]:

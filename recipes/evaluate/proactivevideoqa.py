@@ -98,6 +98,7 @@ def pool_subset(questions: Sequence[QuestionScore]) -> dict[str, Any]:
     spans = [span for question in questions for span in question.spans]
     span_counts = [len(question.spans) for question in questions]
     replies = sum(question.replies for question in questions)
+    repeatable = sum(question.repeatable for question in questions)
     means = np.mean([span.pauc for span in spans], axis=0) * 100 if spans else [None] * len(OMEGAS)
     return {
         "questions": len(questions),
@@ -106,7 +107,8 @@ def pool_subset(questions: Sequence[QuestionScore]) -> dict[str, Any]:
         "pauc_ci95": ratio_interval([pauc_sum(question, 0.5) for question in questions], span_counts)
         if spans
         else None,
-        "duplicates": _share(sum(q.duplicates for q in questions), sum(q.repeatable for q in questions)),
+        "duplicates": _share(sum(question.duplicates for question in questions), repeatable),
+        "repeatable": repeatable,
         "replies_per_question": replies / len(questions),
         "out_of_span": _share(sum(question.out_of_span for question in questions), replies),
         "mean_delay_s": float(np.mean([span.delay_s for span in spans])) if spans else None,

@@ -1,11 +1,9 @@
 """A rollout as a run folder: `config.yaml`, `transcripts.jsonl` as episodes finish, `predictions.jsonl` at the end."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field
 
 from proactive_env import agents, datasets
@@ -14,8 +12,7 @@ from proactive_env.agents.transcript_log import TranscriptLog
 from proactive_env.datasets.catalog import root_of
 from proactive_env.datasets.rows import raise_bad_row
 from proactive_env.episode import Episode
-from proactive_env.errors import InputError
-from proactive_env.recipes.config import read_record, record
+from proactive_env.recipes.config import alone, read_record, record
 from proactive_env.recipes.evaluate.predictions import write_predictions
 from proactive_env.turn import Transcript
 from proactive_env.video import VideoError
@@ -124,7 +121,7 @@ class Run:
         """
         episodes = config.load(on_skipped)
         record(self.folder, config, begun=self._log.file.exists())
-        with self._alone():
+        with alone(self.folder):
             self._log.cut_torn_line()
             played = self._log.question_ids()
             left = [episode for episode in episodes if episode.question_id not in played]
@@ -160,11 +157,3 @@ class Run:
                 on_bad_video=skip,
                 concurrency=concurrency,
             )
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        try:
-            with FileLock(self.folder / ".lock", blocking=False):
-                yield
-        except Timeout as error:
-            raise InputError(f"{self.folder}: another process is playing into this folder") from error

@@ -114,7 +114,7 @@ def _compare_subset(pairs: list[tuple[QuestionScore, QuestionScore]]) -> dict[st
 
 
 def _duplicates(pairs: list[tuple[QuestionScore, QuestionScore]]) -> dict[str, Any]:
-    """How the share of duplicates differs, in percent; None where one of the two is not defined."""
+    """How the share of duplicates differs, in percent; None where one of the two, or the interval, is not defined."""
     counts = [
         [100 * one.duplicates for one, _ in pairs],
         [one.repeatable for one, _ in pairs],

@@ -29,7 +29,7 @@ def scores_table(runs: Mapping[str, Mapping[str, Any]]) -> Table:
         runs: `Scores.as_dict()` by the run's name.
     """
     table = _table("PAUC by ProactiveVideoQA's rules; shares in percent", caption=_caption(runs))
-    names = _short(runs)
+    names = short_names(runs)
     for heading in ("spans", "ω=0", "ω=0.5 [95 %]", "ω=1", *_COLUMNS.values()):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, scores in runs.items():
@@ -48,7 +48,7 @@ def differences_table(first: str, differences: Mapping[str, Mapping[str, Any]]) 
         first: The first run's name.
         differences: `compare(...)` by the further run's name.
     """
-    names = _short([first, *differences])
+    names = short_names([first, *differences])
     table = _table(f"PAUC and delay minus those of {names[first]}, paired by n questions, with 95 % intervals")
     for heading in ("n", *(f"ω={omega:g}" for omega in OMEGAS), "delay s"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -68,10 +68,11 @@ def _table(title: str, caption: str | None = None) -> Table:
     return table
 
 
-def _short(names: Iterable[str]) -> dict[str, str]:
-    """The last part of each path, or all of it where that does not tell them apart."""
-    last = {name: Path(name).name for name in names}
-    return last if len(set(last.values())) == len(last) else {name: name for name in last}
+def short_names(paths: Iterable[str]) -> dict[str, str]:
+    """The last part of each path, or all of it where two share that."""
+    last = {path: Path(path).resolve().name for path in paths}
+    names = list(last.values())
+    return {path: name if names.count(name) == 1 else path for path, name in last.items()}
 
 
 def _caption(runs: Mapping[str, Mapping[str, Any]]) -> str:

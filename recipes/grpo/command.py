@@ -44,14 +44,15 @@ def grpo(
         evaluations = train(chosen, out, _Screen(chosen, status))
     if finished:
         console.problem(f"{out}: this run is finished", style="green")
+    gain = next(reversed(evaluations.gains().values()), None) if evaluations else None
     if as_json:
-        held_out = {"evaluations": list(evaluations.rows.values()), "gain": evaluations.gain()} if evaluations else {}
+        held_out = {"evaluations": list(evaluations.rows.values()), "gain": gain} if evaluations else {}
         console.print_json({"steps": Folder(out).rows(STEPS), **held_out})
     else:
         if evaluations:
             scores = evaluations.scores()
             console.out.print(scores_table(scores))
-            if gain := evaluations.gain():
+            if gain:
                 first, *_, last = scores
                 console.out.print(differences_table(first, {last: gain}))
         console.out.print(f"{out}: proactive eval --agent vllm:{out}", soft_wrap=True, highlight=False)

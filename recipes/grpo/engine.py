@@ -8,20 +8,18 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Sequence
-from itertools import count
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import numpy as np
 
-from proactive_env.agents.engine import Context, Draw, Drawn, Engine, EngineError, Segment
+from proactive_env.agents.engine import Context, Draw, Drawn, Engine, Segment
+from proactive_env.agents.vllm import complete
 from proactive_env.recipes.sft.tape import Role, Speller, Tape
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from transformers import BatchFeature
-
-_requests = count()
 
 
 class ContextFullError(RuntimeError):
@@ -80,35 +78,15 @@ class RolloutEngine(Engine):
         """The engine is the trainer's."""
 
     async def generate(self, prompt: dict[str, Any], draw: Draw) -> Any:
-        """The completion by vLLM: `token_ids` with the one that ended it, and `logprobs`.
-
-        Raises:
-            EngineError: vLLM gave the request up.
-        """
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
+        """See `proactive_env.agents.vllm.complete`."""
         watched = list(draw.watched) if self._held_out or self._log_probs else []
-        sampling = SamplingParams(
-            max_tokens=draw.max_tokens,
-            temperature=draw.decoding.temperature,
-            top_p=draw.decoding.top_p,
-            top_k=draw.decoding.top_k,
-            stop_token_ids=[] if draw.allowed else sorted(draw.ends),
-            ignore_eos=bool(draw.allowed),
-            allowed_token_ids=list(draw.allowed) or None,
-            logit_bias=dict.fromkeys(draw.banned, -100.0) or None,
+        return await complete(
+            self.llm,
+            prompt,
+            draw,
             logprob_token_ids=watched or None,  # with them comes the drawn token's
             logprobs=0 if self._log_probs and not watched else None,
-            detokenize=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        for _ in range(2):  # a core that has lost frames gives up; then vLLM knows, and sends them again
-            async for output in self.llm.generate(prompt, sampling, f"rollout-{next(_requests)}"):
-                completion = output.outputs[0]
-            if completion.finish_reason in ("stop", "length"):
-                return completion
-        raise EngineError("vLLM gave up a request; what its process printed above says why")
 
 
 class Recording(Context):

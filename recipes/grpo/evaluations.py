@@ -43,12 +43,10 @@ class Evaluations:
             self._folder.write_rows(SCORES, [self.rows[step] for step in sorted(self.rows)])
         return added
 
-    def gain(self) -> dict[str, Any] | None:
-        """The last evaluation's PAUC minus the first's, paired by question; see `evaluate.score.compare`."""
-        if len(self.rows) < 2:
-            return None
-        first, last = (self._scored(step).questions for step in (min(self.rows), max(self.rows)))
-        return compare(first, last)
+    def gains(self) -> dict[int, dict[str, Any]]:
+        """Each later evaluation minus the first, paired by question, by step; see `evaluate.score.compare`."""
+        first, *later = sorted(self.rows)
+        return {step: compare(self._scored(first).questions, self._scored(step).questions) for step in later}
 
     def scores(self) -> dict[str, dict[str, Any]]:
         """`Scores.as_dict` of each evaluation, by a name for tables."""

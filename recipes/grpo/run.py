@@ -8,16 +8,12 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from filelock import FileLock, Timeout
-
 from proactive_env.agents.checkpoint import load_processor
 from proactive_env.agents.engine import EngineError
-from proactive_env.errors import InputError
-from proactive_env.recipes.config import RECORD, record
+from proactive_env.recipes.config import RECORD, alone, record
 from proactive_env.recipes.grpo.batches import batches
 from proactive_env.recipes.grpo.config import GrpoConfig
 from proactive_env.recipes.grpo.curves import Evaluated, Step, read_line
@@ -95,7 +91,7 @@ def train(config: GrpoConfig, out: Path, listener: Listener) -> Evaluations | No
         measures, rows, held_out_rows = _prepare(config, listener)
         if not begun:
             record(folder.path, config, begun=False)
-        with _alone(folder.path):
+        with alone(folder.path):
             folder.write_rows(ROWS, rows)
             folder.write_rows(HELD_OUT_ROWS, held_out_rows)
             measures.write(folder.path)
@@ -117,15 +113,6 @@ def _prepare(config: GrpoConfig, listener: Listener) -> tuple[Measures, list[Row
     rows = batches(config, windows(config, episodes, listener.skipped))
     held_out_rows = held_out(config, held_out_episodes, listener.skipped) if config.held_out else []
     return measure(config, rows, held_out_rows, episodes, held_out_episodes), rows, held_out_rows
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    try:
-        with FileLock(out / ".lock", blocking=False):
-            yield
-    except Timeout as error:
-        raise InputError(f"{out}: another process is training into this folder") from error
 
 
 def _run(config: GrpoConfig, folder: Folder, steps: int, listener: Listener) -> None:

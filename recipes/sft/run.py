@@ -7,6 +7,7 @@ to mix in that breaks off, or a broken held-out video, when it is read.
 import json
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from proactive_env import agents
 from proactive_env.agents.checkpoint import load_processor
 from proactive_env.errors import InputError
 from proactive_env.extras import require
-from proactive_env.recipes.config import record
+from proactive_env.recipes.config import alone, record
 from proactive_env.recipes.sft.collator import Collator
 from proactive_env.recipes.sft.config import SftConfig
 from proactive_env.recipes.sft.examples import Example
@@ -101,7 +102,8 @@ def _train(
         callbacks=[Narrator()],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    with alone(out) if main else nullcontext():
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
     if held_out and trainer.played_at != trainer.state.global_step:
         trainer.evaluate()
     if not config.lora:

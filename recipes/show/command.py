@@ -11,6 +11,7 @@ from proactive_env.errors import InputError
 from proactive_env.recipes import console
 from proactive_env.recipes.evaluate.commands import Data, JudgeModel, JudgeName, JudgeUrl, judge_config
 from proactive_env.recipes.evaluate.run import Run
+from proactive_env.recipes.evaluate.tables import short_names
 from proactive_env.recipes.grpo.folder import SCORES, Folder
 from proactive_env.recipes.show.page import collect, render
 from proactive_env.rewards.judge import AsyncJudge, make_judge
@@ -60,12 +61,10 @@ def show(
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """The last part of each path, or the whole path where two have one name."""
     if len(set(folders)) < len(folders):
         twice = next(folder for folder in folders if list(folders).count(folder) > 1)
         raise InputError(f"the run {twice} is given twice")
-    last = [folder.resolve().name for folder in folders]
-    return [name if last.count(name) == 1 else str(folder) for folder, name in zip(folders, last, strict=True)]
+    return list(short_names(map(str, folders)).values())
 
 
 def _evaluations(training: Path) -> list[dict[str, Any]]:

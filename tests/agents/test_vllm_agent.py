@@ -19,6 +19,7 @@ from proactive_env.agents.model import ModelAgent
 from proactive_env.errors import InputError
 from proactive_env.turn import NO_REPLY
 
+pytestmark = pytest.mark.xdist_group("engines")
 TOLERANCE = 1e-3
 """Of log-probabilities, both engines in float32; measured: below 1e-4."""
 WATCHED = 120

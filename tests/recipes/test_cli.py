@@ -158,7 +158,7 @@ def test_two_processes_do_not_play_into_one_folder(tmp_path):
         time.sleep(0.01)
     first.send_signal(signal.SIGSTOP)
     done = proactive(*arguments, cwd=tmp_path, code=1)
-    assert "another process is playing into this folder" in done.stderr
+    assert "another process is at work in this folder" in done.stderr
     first.kill()
     first.wait()
 

@@ -1,11 +1,15 @@
 """`proactive reproduce`: its verdicts are what the intervals say."""
 
+import json
+import re
+
 import pytest
 from typer.testing import CliRunner
 
 from proactive_env import agents, datasets
+from proactive_env.recipes import stages
 from proactive_env.recipes.cli import app
-from proactive_env.recipes.reproduce import EXPERIMENTS, as_dict
+from proactive_env.recipes.reproduce import EXPERIMENTS, Course, as_dict
 from proactive_env.recipes.sft.held_out import HeldOut, scores_of
 
 
@@ -30,6 +34,52 @@ def test_verdicts_follow_the_intervals(played):
     sft, grpo = (row.folder for row in table2.rows)
     worse = as_dict(table2, {sft: played["oracle"], grpo: played["silent"]})
     assert worse["findings"][0]["verdict"] == "the opposite of the paper"
+
+
+@pytest.fixture
+def ran(tmp_path, monkeypatch):
+    """A folder in which all stages of table7 ran: coarse ones answered, fine ones did not; and what was planned."""
+    planned = []
+    monkeypatch.setattr(stages, "run", lambda plan, screen=None: planned.extend(plan))
+    for row in EXPERIMENTS["table7"].rows:
+        agent = "silent" if "fine" in row.training else "oracle"
+        options = ["--size", "8", "--frame-interval", str(row.frame_interval), "--out", str(tmp_path / row.folder)]
+        done = CliRunner().invoke(app, ["eval", "--agent", agent, *options])
+        assert done.exit_code == 0, done.output
+    return tmp_path, planned
+
+
+def test_a_table_stands_beside_the_papers(ran):
+    out, planned = ran
+    command = ["reproduce", "table7", "--out", str(out), "--seed", "3", "--set", "steps=2"]
+    told = CliRunner().invoke(app, command)
+    assert told.exit_code == 0, told.output
+    lines = told.output.splitlines()
+    assert next(line for line in lines if "RL coarse, played coarse" in line).split()[-3:] == ["44.2", "1.7", "-"]
+    text = " ".join(told.output.split())
+    assert re.search(
+        r"pauc of RL coarse, played coarse higher than of RL fine, played coarse: \+.* as in the paper", text
+    )
+    assert re.search(r"replies_per_question of SFT fine, played fine lower than [^:]*: -[^:]*, as in the paper", text)
+    assert re.search(
+        r"pauc of RL fine, played fine higher than [^:]*: \+0.00 \[[^:]*, not seen: the interval holds 0", text
+    )
+    trained = [stage.command for stage in planned if stage.command[0] in ("sft", "grpo")]
+    assert all("seed=3" in command for command in trained)
+    assert [command[0] for command in trained if "steps=2" in command] == ["grpo", "grpo"]
+
+    found = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
+    assert [row["paper"][0] for row in found["rows"]] == [37.6, None, 47.0, 39.4, 53.3, 44.2]
+    assert [row["here"]["subsets"]["TINYWORLD"]["pauc"]["0.5"] for row in found["rows"]][1:4] == [25, 25, 25]
+
+
+def test_the_course_of_a_training_dips_where_an_evaluation_is_surely_lower():
+    def course(*intervals):
+        gains = {8 * step: {"difference": sum(one) / 2, "ci95": list(one)} for step, one in enumerate(intervals, 1)}
+        return list(Course([], gains).verdicts().values())
+
+    assert course((-5, -1), (1, 4)) == ["as in the paper", "as in the paper"]
+    assert course((-5, 1), (-1, 4)) == ["not seen", "not seen"]
 
 
 def test_an_unknown_finding_is_an_error():

@@ -143,6 +143,8 @@ def test_paired_differences():
     assert table["ALL"]["duplicates"] == {"difference": None, "ci95": None}
     repeating = compare(run({2: "a", 3: "b", 4: "a"}), run({2: "a", 3: "a", 4: "a"}))
     assert repeating["ALL"]["duplicates"] == {"difference": 50.0, "ci95": [50.0, 50.0]}
+    once = [*run({2: "a", 3: "a"})[:1], *run({2: "a"})[1:]]  # some resamples have no reply that could be a duplicate
+    assert compare(once, run({2: "a", 3: "b"}))["ALL"]["duplicates"] == {"difference": -100.0, "ci95": None}
 
 
 class Unreachable(LexicalJudge):

@@ -1,10 +1,13 @@
 """`proactive demo` and `proactive reproduce`: stages that run as printed, and stop where one fails."""
 
+import signal
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
 import typer
 
@@ -55,10 +58,27 @@ def test_a_plan_runs_prints_its_commands_and_ends_where_one_fails(tmp_path, capf
         stages.run([good, bad, good])
     assert stopped.value.exit_code == 1
     printed, problems = capfd.readouterr()
-    assert printed.count(f"$ proactive eval --agent silent --size 2 --out {out}\n") == 2
+    assert printed.count(f"proactive eval --agent silent --size 2 --out {out}\n") == 2
     assert "2 of 3: score nothing (about 0.5 min, 1.5 to the end)" in printed
     assert printed.count("PAUC by ProactiveVideoQA's rules") == 2
-    assert "stage 2 ended with 1; the same command goes on from here" in problems
+    assert "stage 2 ended with 1: when what it says above is mended, the same command goes on from here" in problems
+
+
+def test_what_is_printed_can_be_typed():
+    assert subprocess.run([stages.program(), "--help"], capture_output=True, check=False).returncode == 0
+
+
+def test_a_plan_that_is_ended_leaves_no_process(tmp_path):
+    command = ["rollout", "--agent", "oracle", "--size", "512", "--out", str(tmp_path / "long")]
+    script = f"from proactive_env.recipes.stages import Stage, run; run([Stage('long', 1, {command})])"
+    plan = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL)
+    while not (tmp_path / "long" / "config.yaml").exists():
+        assert plan.poll() is None
+        time.sleep(0.05)
+    (stage,) = psutil.Process(plan.pid).children()
+    plan.terminate()
+    assert plan.wait(30) == 128 + signal.SIGTERM
+    assert not stage.is_running()
 
 
 @pytest.mark.parametrize("command", [["demo", "--help"], ["reproduce", "--help"]])

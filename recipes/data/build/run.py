@@ -8,11 +8,8 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from proactive_env.chat import Usage
 from proactive_env.datasets import jsonl
@@ -20,7 +17,7 @@ from proactive_env.episode import Episode
 from proactive_env.errors import InputError
 from proactive_env.plugin import did_you_mean
 from proactive_env.recipes import console
-from proactive_env.recipes.config import record
+from proactive_env.recipes.config import alone, record
 from proactive_env.recipes.data.build.ask import NO_ANSWER
 from proactive_env.recipes.data.build.captions import write_captions
 from proactive_env.recipes.data.build.config import BuildConfig
@@ -128,7 +125,7 @@ class Build:
             ChatUnavailable: there was no answer; what is done is kept.
         """
         listed, unused_rows = check_input(self._config)
-        with self._alone():
+        with alone(self.folder):
             record(self.folder, self._config, begun=(self.folder / "scenes.jsonl").exists())
             self.total = self._read_total()
             self._link_videos()
@@ -237,15 +234,6 @@ class Build:
             link.symlink_to(videos, target_is_directory=True)
         elif link.resolve() != videos:
             raise InputError(f"{link}: expected a link to {videos}, found {link.resolve()}; choose another --out")
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self.folder / ".lock", blocking=False):
-                yield
-        except Timeout as error:
-            raise InputError(f"{self.folder}: another process is building into this folder") from error
 
 
 def check_held_out(config: BuildConfig, videos: Sequence[Line], kind: str = "videos") -> None:

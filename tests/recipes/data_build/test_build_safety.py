@@ -161,7 +161,7 @@ def test_another_builds_config_is_left_alone_while_it_runs(server, tmp_path):  #
 
     folder = make_videos(tmp_path / "videos", ["a.mp4"], seconds=5)
     (tmp_path / "out").mkdir()
-    with FileLock(tmp_path / "out/.lock"), pytest.raises(InputError, match="another process is building"):
+    with FileLock(tmp_path / "out/.lock"), pytest.raises(InputError, match="another process is at work"):
         build(server, folder, *NONE_HELD_OUT, cwd=tmp_path)
     assert not (tmp_path / "out/config.yaml").exists()
 

@@ -301,6 +301,7 @@ def test_bad_videos_are_dropped(server, videos, tmp_path):
     assert {line["video"] for line in lines(tmp_path / "out", "captions")} == {"good.mp4"}
 
 
+@pytest.mark.xdist_group("engines")
 def test_ray_makes_the_same_and_stops_as_cleanly(server, model, videos, tmp_path, monkeypatch):
     build(server, videos, cwd=tmp_path, out="plain")
     asked, model.answered = len(server.asked), []

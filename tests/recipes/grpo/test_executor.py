@@ -35,6 +35,7 @@ with warnings.catch_warnings():  # what others' modules warn of while they are i
 
     from proactive_env.recipes.grpo.executor import JudgeSilentError, ProactiveExecutor
 
+pytestmark = pytest.mark.xdist_group("engines")
 TOLERANCE = 1e-3
 """Of log-probabilities, engine and actor in float32; measured: below 1e-4."""
 LONGEST = 8192

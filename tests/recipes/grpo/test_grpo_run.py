@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -17,8 +20,10 @@ from typer.testing import CliRunner
 from proactive_env import agents, datasets
 from proactive_env.recipes.cli import app
 from proactive_env.recipes.grpo.folder import Folder
+from proactive_env.recipes.grpo.jobs import end_session
 from proactive_env.recipes.grpo.launch import CPU
 
+pytestmark = pytest.mark.xdist_group("engines")
 STEPS = 4
 REWARD = '''
 from proactive_env.rewards import ComponentReward
@@ -147,7 +152,7 @@ def test_a_killed_run_goes_on_and_ends_as_a_checkpoint(begin, tmp_path, talkativ
         with agents.load(f"transformers:{place}") as agent:
             assert agent.engine.longest_context > 0
 
-    # The engine plays otherwise after the updates; what it holds then is read back in the next test.
+    # The engine plays otherwise after the updates; that it holds all of what is sent is the next test.
     by_id = {episode.question_id: episode for episode in datasets.load("tinyworld", split="validation", size=2)}
     before, after = (said(folder.evaluation(step).read(by_id).values()) for step in (0, STEPS))
     assert before != after
@@ -158,7 +163,7 @@ def test_a_killed_run_goes_on_and_ends_as_a_checkpoint(begin, tmp_path, talkativ
     assert json.loads(again.stdout) == result
 
 
-def test_a_weight_that_the_trainer_sends_is_read_back_out_of_the_engine(talkative_checkpoint):
+def test_an_engine_that_gets_weights_is_one_that_loads_them(talkative_checkpoint, tmp_path):
     cpu_mode = {
         "PYTHONPATH": str(CPU.parent),
         "DS_ACCELERATOR": "cpu",
@@ -168,16 +173,79 @@ def test_a_weight_that_the_trainer_sends_is_read_back_out_of_the_engine(talkativ
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     }
     script = Path(__file__).parent / "read_back.py"
-    command = [sys.executable, "-P", str(script), str(talkative_checkpoint)]
+    command = [sys.executable, "-P", str(script), str(talkative_checkpoint), str(tmp_path / "moved")]
     done = subprocess.run(
         command, env=os.environ | cpu_mode, capture_output=True, text=True, timeout=SECONDS, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     read = json.loads(done.stdout.splitlines()[-1])
-    assert read["same"]
-    assert read["after"]["weight"] != read["before"]["weight"]
-    assert abs(read["after"]["log_prob"] - read["before"]["log_prob"]) > 0.01
+    assert len(read["parameters"]) > 50
+    assert read["before"]["differ"] == read["parameters"]
+    assert read["after"]["differ"] == []
+    assert len(set(read["after"]["log_probs"])) == 1 < len(set(read["before"]["log_probs"]))
 
 
 def said(transcripts):
     return {one.episode.question_id: [turn.reply for turn in one.turns] for one in transcripts}
+
+
+@pytest.fixture
+def cluster():
+    """A Ray cluster of one node, with a place for one process that trains: its dashboard's address, its session."""
+    address, session = next(filter(None, (start_head() for _ in range(3))))
+    yield address, session
+    end_session(session)
+
+
+def start_head():
+    """The dashboard's address and the session of a Ray head; None if it did not come up, as on a busy machine."""
+    ports = [free_port() for _ in range(3)]
+    options = [f"--port={ports[0]}", f"--dashboard-port={ports[1]}", f"--ray-client-server-port={ports[2]}"]
+    scripts = Path(sys.executable).parent
+    head = subprocess.Popen(
+        [scripts / "ray", "start", "--head", "--num-cpus=4", "--num-gpus=1", *options],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PATH": f"{scripts}:{os.environ['PATH']}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    if head.wait() == 0:
+        address = f"http://127.0.0.1:{ports[1]}"
+        wait_for(lambda: is_up(f"{address}/api/version"))
+        return address, head.pid
+    end_session(head.pid)
+    return None
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def is_up(url):
+    try:
+        with urlopen(url, timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def test_a_cluster_gets_the_wheel_and_an_engine_that_dies_is_named(begin, cluster, tmp_path):
+    from ray.job_submission import JobSubmissionClient
+
+    out = tmp_path / "out"
+    address, session = cluster
+    run = begin(out, f"address={address}", "steps=200", "held_out=null")
+    wait_for(lambda: Folder(out).resumes_from >= 1, run)
+    (engine,) = processes_of(session, "EngineCore")
+    engine.kill()
+    _, errors = run.communicate(timeout=SECONDS)
+    assert run.returncode == 1
+    assert re.search(
+        r"the trainer ended before its last step. RuntimeError: tinyworld.*played twice.*EngineDead", errors
+    )
+    assert f"the same command goes on from step {Folder(out).resumes_from}" in errors
+    (job,) = JobSubmissionClient(address).list_jobs()
+    assert job.status == "FAILED"
+    assert job.runtime_env["py_modules"][0].endswith(".whl")
