@@ -167,7 +167,7 @@ def reproduce(
         return
     console.out.print(_table(experiment, scores))
     told = [_told(experiment, finding, scores) for finding in experiment.findings]
-    for line in [*(course.lines() if course else []), *told, experiment.remark]:
+    for line in filter(None, [*(course.lines() if course else []), *told, experiment.remark]):
         console.out.print(line, highlight=False)
 
 

@@ -343,7 +343,8 @@ function scores_table() {
     el("td", { class: "main" }, decimal(row.pauc["0.5"]),
       row.pauc_ci95 ? el("small", {}, ` [${row.pauc_ci95.map((bound) => decimal(bound, 0)).join(", ")}]`) : null),
     el("td", {}, decimal(row.pauc["1"])),
-    ...["duplicates", "replies_per_question", "out_of_span", "mean_delay_s", "covered"].map((key) => el("td", {}, decimal(row[key]))),
+    el("td", {}, decimal(row.duplicates), row.repeatable ? el("small", {}, ` of ${row.repeatable}`) : null),
+    ...["replies_per_question", "out_of_span", "mean_delay_s", "covered"].map((key) => el("td", {}, decimal(row[key]))),
   ]));
   $("scores").append(...table(headings, rows));
 }
