@@ -27,6 +27,13 @@ COARSE, FINE = 1.0, 0.5
 """Seconds a frame: what the preset trains with, and half of it, as the paper's 2 s and 1 s."""
 
 
+_LEGEND = (
+    "dup.: of the n replies in a span that are not its first, those that repeat;\n"
+    "rep.: replies in the words of an earlier one; repl.: replies a question;\n"
+    "intervals are over the questions, of one training each"
+)
+
+
 class Training(NamedTuple):
     """A training, by what it changes in the preset `tinyworld`."""
 
@@ -70,8 +77,9 @@ class Finding(NamedTuple):
     row: int
     than: int
     number: str
-    """A key of `compare`."""
+    """A key of `compare`; `repeated` is our word for what the paper says of duplicates."""
     sign: int
+    """0: the paper has none."""
 
 
 class Experiment(NamedTuple):
@@ -90,7 +98,7 @@ EXPERIMENTS = {
     "table2": Experiment(
         "Table 2: the warm start, and what rewards make of it",
         (Row("SFT", "sft", (37.6, 1.7, None)), Row("SFT + RL", "grpo", (53.3, 4.2, 3.3))),
-        (Finding(1, 0, "pauc", 1), Finding(1, 0, "duplicates", 1)),
+        (Finding(1, 0, "pauc", 1), Finding(1, 0, "duplicates", 1), Finding(1, 0, "repeated", 1)),
     ),
     "table6": Experiment(
         "Table 6: a reward left out",
@@ -102,10 +110,13 @@ EXPERIMENTS = {
         ),
         (
             Finding(1, 0, "duplicates", 1),
+            Finding(1, 0, "repeated", 1),
             Finding(1, 0, "replies_per_question", 1),
             Finding(3, 0, "pauc", 1),
             Finding(3, 0, "duplicates", 1),
+            Finding(3, 0, "repeated", 1),
             Finding(3, 0, "replies_per_question", 1),
+            Finding(2, 0, "pauc", 0),
         ),
         "The prefix reward counts common starts of more than 50 characters, and TinyWorld's replies are shorter: it is "
         "the same for all rollouts, and what differs without it is chance",
@@ -113,12 +124,12 @@ EXPERIMENTS = {
     "table7": Experiment(
         "Table 7: seconds a frame",
         (
-            Row("SFT coarse, played fine", "sft-coarse", (37.6, 1.7, None), FINE),
-            Row("SFT fine, played fine", "sft-fine", (None, None, None), FINE),
-            Row("RL fine, played fine", "grpo-fine", (47.0, 1.0, None), FINE),
-            Row("RL fine, played coarse", "grpo-fine", (39.4, 0.0, None)),
-            Row("RL coarse, played fine", "grpo", (53.3, 4.2, None), FINE),
-            Row("RL coarse, played coarse", "grpo", (44.2, 1.7, None)),
+            Row("SFT 1 s, played 0.5 s", "sft-coarse", (37.6, 1.7, None), FINE),
+            Row("SFT 0.5 s, played 0.5 s", "sft-fine", (None, None, None), FINE),
+            Row("RL 0.5 s, played 0.5 s", "grpo-fine", (47.0, 1.0, None), FINE),
+            Row("RL 0.5 s, played 1 s", "grpo-fine", (39.4, 0.0, None)),
+            Row("RL 1 s, played 0.5 s", "grpo", (53.3, 4.2, None), FINE),
+            Row("RL 1 s, played 1 s", "grpo", (44.2, 1.7, None)),
         ),
         (
             Finding(1, 0, "replies_per_question", -1),
@@ -127,8 +138,8 @@ EXPERIMENTS = {
             Finding(4, 5, "pauc", 1),
             Finding(2, 3, "pauc", 1),
         ),
-        "Coarse and fine are 1 s and 0.5 s here, 2 s and 1 s in the paper, whose fine SFT collapses into silence; the "
-        "SFT rows are short warm starts without class balance, the RL rows start from the long one",
+        "1 s and 0.5 s stand for the paper's 2 s and 1 s, at which its SFT collapses into silence; the SFT rows are "
+        "short warm starts without class balance, the RL rows start from the long one",
     ),
     "figure5": Experiment(
         "Figure 5: the course of a training; the paper's 489 steps dip until 180, grow until 450, then stay",
@@ -208,34 +219,40 @@ def _playing(row: Row, out: Path) -> Stage:
 
 
 class Course(NamedTuple):
-    """The held-out evaluations of a training, beside figure 5: the paper's dips, then grows."""
+    """The held-out evaluations of a training, beside figure 5: the paper's PAUC and replies dip, then grow."""
 
     rows: list[dict[str, Any]]
     """The lines of `evaluations.jsonl`."""
-    gains: dict[int, dict[str, Any]]
-    """PAUC minus that of step 0, by step: `{"difference": ..., "ci95": [low, high]}`, paired by question."""
+    gains: dict[int, dict[str, dict[str, Any]]]
+    """PAUC and replies minus those of step 0, by step: `{"difference": ..., "ci95": [low, high]}`, paired."""
 
     @classmethod
     def of(cls, training: Path) -> "Course":
         """That of the run in a folder."""
         evaluations = Evaluations(read_record(training, GrpoConfig), Folder(training))
-        rows = [evaluations.rows[step] for step in sorted(evaluations.rows)]
-        gains = {step: subsets["TINYWORLD"]["pauc"]["0.5"] for step, subsets in evaluations.gains().items()}
-        return cls(rows, gains)
+        gains = {step: subsets["TINYWORLD"] for step, subsets in evaluations.gains().items()}
+        return cls(
+            [evaluations.rows[step] for step in sorted(evaluations.rows)],
+            {
+                step: {"PAUC": gain["pauc"]["0.5"], "replies": gain["replies_per_question"]}
+                for step, gain in gains.items()
+            },
+        )
 
     def verdicts(self) -> dict[str, str]:
         """Whether the paper's stages are there, as far as the intervals tell."""
-        stages = {
-            "a dip below step 0": any(gain["ci95"][1] < 0 for gain in self.gains.values()),
-            "growth beyond step 0 at the end": self.gains[max(self.gains)]["ci95"][0] > 0,
-        }
-        return {stage: "as in the paper" if seen else "not seen" for stage, seen in stages.items()}
+        seen = {}
+        for name in ("PAUC", "replies"):
+            bounds = [gain[name]["ci95"] for gain in self.gains.values()]
+            seen[f"{name} below step 0 meanwhile"] = any(high < 0 for _, high in bounds)
+            seen[f"{name} above step 0 at the end"] = bounds[-1][0] > 0
+        return {stage: "as in the paper" if there else "not seen" for stage, there in seen.items()}
 
     def lines(self) -> list[str]:
         """All of it for people."""
         gained = (
-            f"step {step} minus step 0: {gain['difference']:+.1f} [{gain['ci95'][0]:+.1f}, {gain['ci95'][1]:+.1f}]"
-            for step, gain in self.gains.items()
+            f"step {step} minus step 0: " + ", ".join(f"{name} {_signed(gain)}" for name, gain in gains.items())
+            for step, gains in self.gains.items()
         )
         told = (f"{stage}: {verdict}" for stage, verdict in self.verdicts().items())
         return [*map(evaluation_line, self.rows), *gained, *told]
@@ -262,6 +279,8 @@ def _verdict(finding: Finding, difference: Mapping[str, Any]) -> str:
     """Whether the sign is the paper's, as far as the interval tells."""
     if difference["ci95"] is None:
         return "not defined: too few replies that could be duplicates"
+    if not finding.sign:
+        return "no sign to compare with"
     low, high = sorted(finding.sign * bound for bound in difference["ci95"])
     return (
         "as in the paper" if low > 0 else "the opposite of the paper" if high < 0 else "not seen: the interval holds 0"
@@ -269,19 +288,19 @@ def _verdict(finding: Finding, difference: Mapping[str, Any]) -> str:
 
 
 def _table(experiment: Experiment, scores: Mapping[str, Scores]) -> Table:
-    judged = judge_line(next(iter(scores.values())).judge)
+    judged = f"{_LEGEND}\n{judge_line(next(iter(scores.values())).judge)}"
     left: Any = {"title_justify": "left", "caption_justify": "left"}
     table = Table(title=experiment.title, caption=judged, box=SIMPLE_HEAD, padding=0, **left)
-    for heading in ("", "PAUC [95 %]", "dup. % of n", "repl.", "paper\nPAUC", "paper\ndup.", "paper\nrepl."):
+    for heading in ("", "PAUC [95 %]", "dup. % of n", "rep. %", "repl.", "paper\nPAUC", "paper\ndup.", "paper\nrepl."):
         table.add_column(heading, justify="right" if heading else "left")
     for row in experiment.rows:
         (numbers,) = scores[row.folder].as_dict()["subsets"].values()
         low, high = numbers["pauc_ci95"]
         table.add_row(
             row.label,
-            f"{numbers['pauc']['0.5']:.1f} [{low:.1f}, {high:.1f}]",
+            f"{numbers['pauc']['0.5']:.1f} [{low:.0f}, {high:.0f}]",
             f"{_number(numbers['duplicates'])} of {numbers['repeatable']}",
-            *map(_number, (numbers["replies_per_question"], *row.paper)),
+            *map(_number, (numbers["repeated"], numbers["replies_per_question"], *row.paper)),
         )
     return table
 
@@ -293,12 +312,14 @@ def _number(number: float | None) -> str:
 def _told(experiment: Experiment, finding: Finding, scores: Mapping[str, Scores]) -> str:
     difference = _difference(experiment, finding, scores)
     row, than = (experiment.rows[index].label for index in (finding.row, finding.than))
-    expected = "higher" if finding.sign > 0 else "lower"
-    numbers = ""
-    if difference["ci95"]:
-        low, high = difference["ci95"]
-        numbers = f"{difference['difference']:+.2f} [{low:+.2f}, {high:+.2f}], "
-    return f"{finding.number} of {row} {expected} than of {than}: {numbers}{_verdict(finding, difference)}"
+    expected = {1: "higher than", -1: "lower than", 0: "beside"}[finding.sign]
+    numbers = f"{_signed(difference)}, " if difference["ci95"] else ""
+    return f"{finding.number} of {row} {expected} that of {than}: {numbers}{_verdict(finding, difference)}"
+
+
+def _signed(difference: Mapping[str, Any]) -> str:
+    low, high = difference["ci95"]
+    return f"{difference['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def as_dict(experiment: Experiment, scores: Mapping[str, Scores]) -> dict[str, Any]:

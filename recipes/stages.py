@@ -31,7 +31,7 @@ def program() -> str:
 
 
 def run(plan: Sequence[Stage], screen: Console = console.out) -> None:
-    """Run the stages in order; SIGTERM ends the one that runs, too.
+    """Run the stages in order; what ends this process lets the one that runs end first.
 
     Args:
         plan: The stages.
@@ -48,10 +48,16 @@ def run(plan: Sequence[Stage], screen: Console = console.out) -> None:
         screen.print(f"$ {shlex.join([program(), *stage.command])}", style="dim", soft_wrap=True, highlight=False)
         # -P: what lies in the current folder is not imported
         command = [sys.executable, "-P", "-m", "proactive_env.recipes.cli", *stage.command]
-        done = subprocess.run(command, stdout=screen.file, check=False)
-        if done.returncode:
+        with subprocess.Popen(command, stdout=screen.file) as running:
+            try:
+                status = running.wait()
+            except BaseException:
+                running.terminate()
+                running.wait()
+                raise
+        if status:
             console.problem(
-                f"stage {number} ended with {done.returncode}: when what it says above is mended, the same command "
+                f"stage {number} ended with {status}: when what it says above is mended, the same command "
                 "goes on from here; other settings need an --out of their own"
             )
-            raise typer.Exit(done.returncode)
+            raise typer.Exit(status)

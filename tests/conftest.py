@@ -14,13 +14,14 @@ REAL_DATA = Path(os.environ.get("PROACTIVE_ENV_REAL_DATA", ROOT.parent / "shared
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """For several workers: what runs Ray or vLLM goes to one of them, before all else; other files stay whole."""
     for item in items:
         if not item.get_closest_marker("xdist_group"):
             group = "engines" if "vllm_url" in item.fixturenames else item.path.name
             item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args != ("engines",))
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("xdist_group").args != ("engines",))
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ def test_editable_install_imports_the_checkout(inside, tmp_path):
     ]
 
 
+@pytest.mark.xdist_group("engines")  # where the cluster's test builds a wheel, too
 def test_a_wheel_imports_in_an_empty_folder_under_one_name(tmp_path):
     command = [
         sys.executable,

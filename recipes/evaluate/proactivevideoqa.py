@@ -12,7 +12,7 @@ import numpy as np
 
 from proactive_env.episode import GoldReply
 from proactive_env.recipes.evaluate.bootstrap import ratio_interval
-from proactive_env.rewards.counts import in_some_span, is_repeat, later_in_span
+from proactive_env.rewards.counts import in_some_span, is_repeat, later_in_span, repeated
 from proactive_env.rewards.judge import Judge
 from proactive_env.rewards.judge_pool import JudgePool
 from proactive_env.rewards.pauc import pauc
@@ -49,6 +49,8 @@ class QuestionScore:
     """Replies in some span that are the first in none, and were judged."""
     duplicates: int
     """Those of them that only repeat earlier ones."""
+    repeated: int
+    """Replies in the words of an earlier one, wherever they are."""
     judge_failures: int
 
 
@@ -70,6 +72,7 @@ def score_question(transcript: Transcript, judge: Judge) -> QuestionScore:
         out_of_span=sum(not in_some_span(turn.end, gold) for turn in transcript.replies),
         repeatable=len(repeats),
         duplicates=sum(repeats),
+        repeated=sum(map(bool, repeated(transcript, lambda *_: False))),
         judge_failures=pool.failures,
     )
 
@@ -109,6 +112,7 @@ def pool_subset(questions: Sequence[QuestionScore]) -> dict[str, Any]:
         else None,
         "duplicates": _share(sum(question.duplicates for question in questions), repeatable),
         "repeatable": repeatable,
+        "repeated": _share(sum(question.repeated for question in questions), replies),
         "replies_per_question": replies / len(questions),
         "out_of_span": _share(sum(question.out_of_span for question in questions), replies),
         "mean_delay_s": float(np.mean([span.delay_s for span in spans])) if spans else None,

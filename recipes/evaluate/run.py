@@ -120,8 +120,8 @@ class Run:
             InputError: the config changed, something that it names cannot be used, or another process plays here.
         """
         episodes = config.load(on_skipped)
-        record(self.folder, config, begun=self._log.file.exists())
         with alone(self.folder):
+            record(self.folder, config, begun=self._log.file.exists())
             self._log.cut_torn_line()
             played = self._log.question_ids()
             left = [episode for episode in episodes if episode.question_id not in played]

@@ -85,8 +85,8 @@ def compare(first: Sequence[QuestionScore], second: Sequence[QuestionScore]) -> 
 
     Returns:
         For each subset `{"questions": n, "pauc": {"0.5": {"difference": d, "ci95": [low, high]}, ...},
-        "mean_delay_s": {...}, "replies_per_question": {...}, "duplicates": {...}}`; PAUC and duplicates
-        in percent, None where a share is not defined.
+        "mean_delay_s": {...}, "replies_per_question": {...}, "duplicates": {...}, "repeated": {...}}`; PAUC and
+        the shares in percent, None where a share is not defined.
     """
     other = {question.question_id: question for question in second}
     pairs = by_subset(question for question in first if question.question_id in other)
@@ -109,19 +109,18 @@ def _compare_subset(pairs: list[tuple[QuestionScore, QuestionScore]]) -> dict[st
         "pauc": {f"{omega:g}": difference(partial(pauc_sum, omega=omega), spans) for omega in OMEGAS},
         "mean_delay_s": difference(lambda question: sum(span.delay_s for span in question.spans), spans),
         "replies_per_question": difference(lambda question: question.replies, questions),
-        "duplicates": _duplicates(pairs),
+        "duplicates": _shares(pairs, lambda question: (100 * question.duplicates, question.repeatable)),
+        "repeated": _shares(pairs, lambda question: (100 * question.repeated, question.replies)),
     }
 
 
-def _duplicates(pairs: list[tuple[QuestionScore, QuestionScore]]) -> dict[str, Any]:
-    """How the share of duplicates differs, in percent; None where one of the two, or the interval, is not defined."""
-    counts = [
-        [100 * one.duplicates for one, _ in pairs],
-        [one.repeatable for one, _ in pairs],
-        [100 * two.duplicates for _, two in pairs],
-        [two.repeatable for _, two in pairs],
-    ]
-    first, of, second, of_second = map(sum, counts)
-    if not of or not of_second:
+def _shares(
+    pairs: list[tuple[QuestionScore, QuestionScore]], counts_of: Callable[[QuestionScore], tuple[int, int]]
+) -> dict[str, Any]:
+    """How a share differs; None where one of the two, or the interval, is not defined."""
+    runs = zip(*pairs, strict=True)
+    first, second = ([list(column) for column in zip(*map(counts_of, run), strict=True)] for run in runs)
+    if not sum(first[1]) or not sum(second[1]):
         return {"difference": None, "ci95": None}
-    return {"difference": second / of_second - first / of, "ci95": ratio_difference_interval(*counts)}
+    difference = sum(second[0]) / sum(second[1]) - sum(first[0]) / sum(first[1])
+    return {"difference": difference, "ci95": ratio_difference_interval(*first, *second)}

@@ -4,24 +4,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from proactive_env.episode import Episode
+from proactive_env.errors import InputError
 from proactive_env.recipes.evaluate.proactivevideoqa import QuestionScore, pool_subset
 from proactive_env.recipes.evaluate.score import Scores, compare, score
 from proactive_env.recipes.grpo.config import GrpoConfig
 from proactive_env.recipes.grpo.folder import SCORES, Folder
 from proactive_env.recipes.sft.held_out import summary
 from proactive_env.rewards.judge import make_judge
+from proactive_env.turn import Transcript
 
 
 class Evaluations:
     """The evaluations of a run; each is scored once, by the run's own judge.
 
     Args:
-        config: Of the run, with `held_out`.
+        config: Of the run.
         folder: Its folder.
+
+    Raises:
+        InputError: the run has no held-out episodes.
     """
 
     def __init__(self, config: GrpoConfig, folder: Folder) -> None:
-        assert config.held_out is not None
+        if config.held_out is None:
+            raise InputError(f"{folder.path}: this run has no held-out episodes (held_out)")
         self._config = config
         self._folder = folder
         self._episodes: Sequence[Episode] = config.held_out.load(lambda _: None)
@@ -45,7 +51,7 @@ class Evaluations:
 
     def gains(self) -> dict[int, dict[str, Any]]:
         """Each later evaluation minus the first, paired by question, by step; see `evaluate.score.compare`."""
-        first, *later = sorted(self.rows)
+        first, *later = sorted(self.rows) or [0]
         return {step: compare(self._scored(first).questions, self._scored(step).questions) for step in later}
 
     def scores(self) -> dict[str, dict[str, Any]]:
@@ -65,8 +71,11 @@ class Evaluations:
             self._scores[step] = score(self._transcripts(step).values(), self._judge, on_question=lambda: None)
         return self._scores[step]
 
-    def _transcripts(self, step: int) -> Any:
-        return self._folder.evaluation(step).read({episode.question_id: episode for episode in self._episodes})
+    def _transcripts(self, step: int) -> dict[str, Transcript]:
+        """In the data set's order, on which the bootstrap's draws depend."""
+        by_id = {episode.question_id: episode for episode in self._episodes}
+        played = self._folder.evaluation(step).read(by_id)
+        return {question_id: played[question_id] for question_id in by_id if question_id in played}
 
 
 def evaluation_line(row: Mapping[str, Any]) -> str:

@@ -89,9 +89,9 @@ def train(config: GrpoConfig, out: Path, listener: Listener) -> Evaluations | No
         record(folder.path, config, begun=True)
     if not folder.finished:
         measures, rows, held_out_rows = _prepare(config, listener)
-        if not begun:
-            record(folder.path, config, begun=False)
         with alone(folder.path):
+            if not begun:
+                record(folder.path, config, begun=False)
             folder.write_rows(ROWS, rows)
             folder.write_rows(HELD_OUT_ROWS, held_out_rows)
             measures.write(folder.path)

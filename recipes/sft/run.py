@@ -69,10 +69,6 @@ def train(
 def _train(
     source: str, config: SftConfig, out: Path, on_start: Callable[[int, int], None], on_episode: Callable[[], None]
 ) -> dict[str, Any]:
-    from transformers import PrinterCallback
-
-    from proactive_env.recipes.sft.trainer import Narrator, SftTrainer
-
     arguments = _arguments(config, out)  # from here on, this process knows the others
     main, last, result = arguments.process_index == 0, _last_checkpoint(out), out / RESULT
     if last or result.exists():
@@ -88,8 +84,27 @@ def _train(
     examples = make_examples(dialogues, Speller(processor), config)
     model = load_model(source, config, last)
     _check_lengths(examples, model)
-    if main and not last:
-        record(out, config, begun=False)
+    with alone(out) if main else nullcontext():
+        if _last_checkpoint(out) != last:
+            raise InputError(f"{out}: another process has trained into this folder meanwhile; start again")
+        if main and not last:
+            record(out, config, begun=False)
+        return _fit(model, processor, examples, config, out, arguments, last)
+
+
+def _fit(
+    model: Any,
+    processor: Any,
+    examples: Sequence[Example],
+    config: SftConfig,
+    out: Path,
+    arguments: "TrainingArguments",
+    last: Path | None,
+) -> dict[str, Any]:
+    from transformers import PrinterCallback
+
+    from proactive_env.recipes.sft.trainer import Narrator, SftTrainer
+
     weights = class_balanced(examples, config.balance) if config.balance is not None else {}
     held_out = _held_out(config)
     trainer = SftTrainer(
@@ -102,21 +117,20 @@ def _train(
         callbacks=[Narrator()],
     )
     trainer.remove_callback(PrinterCallback)
-    with alone(out) if main else nullcontext():
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
     if held_out and trainer.played_at != trainer.state.global_step:
         trainer.evaluate()
     if not config.lora:
         trainer.save_model(str(out))
-    elif main:
+    elif trainer.is_world_process_zero():
         trainer.accelerator.unwrap_model(trainer.model).merge_and_unload().save_pretrained(out)
         processor.save_pretrained(out)
-    if not main:
+    if not trainer.is_world_process_zero():
         return {}
     found = _scores(held_out, trainer.transcripts, out, config) if held_out else {}
-    partial = result.with_suffix(".partial")
+    partial = (out / RESULT).with_suffix(".partial")
     partial.write_text(json.dumps(found))
-    partial.replace(result)
+    partial.replace(out / RESULT)
     return found
 
 

@@ -159,6 +159,10 @@ def test_two_processes_do_not_play_into_one_folder(tmp_path):
     first.send_signal(signal.SIGSTOP)
     done = proactive(*arguments, cwd=tmp_path, code=1)
     assert "another process is at work in this folder" in done.stderr
+    (tmp_path / "run" / "transcripts.jsonl").rename(tmp_path / "played")  # as if it had no results yet
+    recorded = (tmp_path / "run" / "config.yaml").read_text()
+    proactive(*arguments, "--frame-interval", 2, cwd=tmp_path, code=1)
+    assert (tmp_path / "run" / "config.yaml").read_text() == recorded
     first.kill()
     first.wait()
 

@@ -29,6 +29,8 @@ def test_verdicts_follow_the_intervals(played):
     verdicts = {(one["row"], one["number"]): one["verdict"] for one in told["findings"]}
     assert verdicts[1, "replies_per_question"] == "as in the paper"
     assert verdicts[1, "duplicates"].startswith("not defined")
+    assert verdicts[1, "repeated"].startswith("not defined")
+    assert verdicts[2, "pauc"] == "no sign to compare with"
     assert verdicts[3, "pauc"] == "as in the paper"
     table2 = EXPERIMENTS["table2"]
     sft, grpo = (row.folder for row in table2.rows)
@@ -55,15 +57,11 @@ def test_a_table_stands_beside_the_papers(ran):
     told = CliRunner().invoke(app, command)
     assert told.exit_code == 0, told.output
     lines = told.output.splitlines()
-    assert next(line for line in lines if "RL coarse, played coarse" in line).split()[-3:] == ["44.2", "1.7", "-"]
+    assert next(line for line in lines if "RL 1 s, played 1 s" in line).split()[-3:] == ["44.2", "1.7", "-"]
     text = " ".join(told.output.split())
-    assert re.search(
-        r"pauc of RL coarse, played coarse higher than of RL fine, played coarse: \+.* as in the paper", text
-    )
-    assert re.search(r"replies_per_question of SFT fine, played fine lower than [^:]*: -[^:]*, as in the paper", text)
-    assert re.search(
-        r"pauc of RL fine, played fine higher than [^:]*: \+0.00 \[[^:]*, not seen: the interval holds 0", text
-    )
+    assert re.search(r"pauc of RL 1 s, played 1 s higher than that of RL 0.5 s, played 1 s: \+.* as in the paper", text)
+    assert re.search(r"replies_per_question of SFT 0.5 s[^:]* lower than [^:]*: -[^:]*, as in the paper", text)
+    assert re.search(r"pauc of RL 0.5 s[^:]* higher than [^:]*: \+0.00 \[[^:]*, not seen: the interval holds 0", text)
     trained = [stage.command for stage in planned if stage.command[0] in ("sft", "grpo")]
     assert all("seed=3" in command for command in trained)
     assert [command[0] for command in trained if "steps=2" in command] == ["grpo", "grpo"]
@@ -75,11 +73,12 @@ def test_a_table_stands_beside_the_papers(ran):
 
 def test_the_course_of_a_training_dips_where_an_evaluation_is_surely_lower():
     def course(*intervals):
-        gains = {8 * step: {"difference": sum(one) / 2, "ci95": list(one)} for step, one in enumerate(intervals, 1)}
+        changes = [{"difference": sum(one) / 2, "ci95": list(one)} for one in intervals]
+        gains = {8 * step: {"PAUC": change, "replies": change} for step, change in enumerate(changes, 1)}
         return list(Course([], gains).verdicts().values())
 
-    assert course((-5, -1), (1, 4)) == ["as in the paper", "as in the paper"]
-    assert course((-5, 1), (-1, 4)) == ["not seen", "not seen"]
+    assert course((-5, -1), (1, 4)) == ["as in the paper"] * 4
+    assert course((-5, 1), (-1, 4)) == ["not seen"] * 4
 
 
 def test_an_unknown_finding_is_an_error():

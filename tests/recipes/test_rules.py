@@ -144,7 +144,11 @@ def test_paired_differences():
     repeating = compare(run({2: "a", 3: "b", 4: "a"}), run({2: "a", 3: "a", 4: "a"}))
     assert repeating["ALL"]["duplicates"] == {"difference": 50.0, "ci95": [50.0, 50.0]}
     once = [*run({2: "a", 3: "a"})[:1], *run({2: "a"})[1:]]  # some resamples have no reply that could be a duplicate
-    assert compare(once, run({2: "a", 3: "b"}))["ALL"]["duplicates"] == {"difference": -100.0, "ci95": None}
+    few = compare(once, run({2: "a", 3: "b"}))["ALL"]
+    assert few["duplicates"] == {"difference": -100.0, "ci95": None}
+    assert few["repeated"]["difference"] == pytest.approx(-100 / 9)
+    low, high = few["repeated"]["ci95"]
+    assert low < -100 / 9 < high == 0
 
 
 class Unreachable(LexicalJudge):

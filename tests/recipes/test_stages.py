@@ -7,7 +7,6 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-import psutil
 import pytest
 import typer
 
@@ -68,17 +67,34 @@ def test_what_is_printed_can_be_typed():
     assert subprocess.run([stages.program(), "--help"], capture_output=True, check=False).returncode == 0
 
 
-def test_a_plan_that_is_ended_leaves_no_process(tmp_path):
-    command = ["rollout", "--agent", "oracle", "--size", "512", "--out", str(tmp_path / "long")]
+AGENT = """
+import signal
+import sys
+import time
+from pathlib import Path
+
+def end(number, _):
+    time.sleep(0.5)
+    Path("ended").touch()
+    sys.exit(1)
+
+signal.signal(signal.SIGTERM, end)
+Path("begun").touch()
+time.sleep(60)
+"""
+
+
+def test_a_plan_that_is_ended_lets_its_stage_end_first(tmp_path):
+    (tmp_path / "slow.py").write_text(AGENT)
+    command = ["rollout", "--agent", "slow.py:Slow", "--size", "2", "--out", "out"]
     script = f"from proactive_env.recipes.stages import Stage, run; run([Stage('long', 1, {command})])"
-    plan = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL)
-    while not (tmp_path / "long" / "config.yaml").exists():
+    plan = subprocess.Popen([sys.executable, "-P", "-c", script], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    while not (tmp_path / "begun").exists():
         assert plan.poll() is None
         time.sleep(0.05)
-    (stage,) = psutil.Process(plan.pid).children()
     plan.terminate()
     assert plan.wait(30) == 128 + signal.SIGTERM
-    assert not stage.is_running()
+    assert (tmp_path / "ended").exists()
 
 
 @pytest.mark.parametrize("command", [["demo", "--help"], ["reproduce", "--help"]])

@@ -300,15 +300,16 @@ class TestInTheEnvironment:
         assert played(self.make(server))[1]["scores"] == pytest.approx(played(plain)[1]["scores"])
 
     def test_the_judge_works_while_the_video_plays_on(self, server):
-        server.delay = 0.3
-        env = self.make(server, timeout=5)
+        server.delay = 3
+        env = self.make(server, timeout=30)
         env.reset(seed=0)
         started = time.perf_counter()
         for number in range(4):
             env.step(f"A red circle {number}.")
-        assert time.perf_counter() - started < 0.3  # nothing waited for an answer,
-        time.sleep(0.6)
-        assert len(server.asked) >= 3  # and yet the questions about repetition are under way
+        assert time.perf_counter() - started < 3  # nothing waited for an answer,
+        while len(server.asked) < 3:  # and yet the questions about repetition are under way
+            assert time.perf_counter() - started < 30
+            time.sleep(0.05)
 
     def test_a_judge_that_is_down_makes_the_episode_invalid(self, server):
         server.faults = [500] * 1000

@@ -18,6 +18,7 @@ from vllm import LLM, SamplingParams
 
 def main(checkpoint, folder):
     trained = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype="float32")
+    torch.manual_seed(0)
     with torch.no_grad():
         for weights in trained.parameters():
             weights.add_(0.02 * torch.randn_like(weights))
@@ -62,7 +63,7 @@ def log_prob(engine, ids):
 
 
 def send(trained, engine):
-    """Every parameter under its name in transformers, as OpenRLHF's actor does."""
+    """Every parameter under its name in transformers, by the calls that OpenRLHF's actor makes."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
 
@@ -73,7 +74,7 @@ def send(trained, engine):
         received.wait()  # the store lives in the group
 
     received = threading.Event()
-    thread = threading.Thread(target=actor)
+    thread = threading.Thread(target=actor, daemon=True)
     thread.start()
     engine.collective_rpc("init_process_group", args=("127.0.0.1", port, 1, 2, "openrlhf", "gloo", False))
     for name, weights in trained.named_parameters():

@@ -73,6 +73,12 @@ def test_the_values_arrive_where_they_belong(parser):
     assert {name: found[name] for name in expected} == expected
 
 
+@pytest.mark.parametrize(("values", "share"), [({}, 1.0), ({"final_learning_rate": 0.1}, 0.1)])
+def test_the_learning_rate_falls_to_its_share(parser, values, share):
+    found = vars(parser.parse_args(flags(GrpoConfig.model_validate(PLAIN | values), OUT, most_images=30, cuda=False)))
+    assert (found["actor.lr_scheduler"], found["actor.min_lr_ratio"]) == ("cosine_with_min_lr", share)
+
+
 @pytest.mark.parametrize("preset", ["tinyworld", "mmduet2"])
 def test_presets_are_configs_that_openrlhf_takes(parser, preset):
     config = load_config(preset, GrpoConfig, [], PRESETS)

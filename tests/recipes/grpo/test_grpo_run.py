@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from urllib.request import urlopen
@@ -192,7 +193,8 @@ def said(transcripts):
 @pytest.fixture
 def cluster():
     """A Ray cluster of one node, with a place for one process that trains: its dashboard's address, its session."""
-    address, session = next(filter(None, (start_head() for _ in range(3))))
+    address, session = next(filter(None, (start_head() for _ in range(3))), (None, None))
+    assert address, "Ray did not come up in three attempts"
     yield address, session
     end_session(session)
 
@@ -201,6 +203,7 @@ def start_head():
     """The dashboard's address and the session of a Ray head; None if it did not come up, as on a busy machine."""
     ports = [free_port() for _ in range(3)]
     options = [f"--port={ports[0]}", f"--dashboard-port={ports[1]}", f"--ray-client-server-port={ports[2]}"]
+    options += ["--dashboard-agent-listen-port=0", f"--temp-dir={tempfile.mkdtemp(prefix='ray-')}"]  # of its own
     scripts = Path(sys.executable).parent
     head = subprocess.Popen(
         [scripts / "ray", "start", "--head", "--num-cpus=4", "--num-gpus=1", *options],

@@ -11,6 +11,7 @@ import time
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -249,6 +250,14 @@ def test_bad_input_is_an_error_before_the_first_step(tmp_path, monkeypatch, tiny
     with pytest.raises(InputError, match=problem):
         start(tmp_path, tmp_path / "out", **changes)
     assert not (tmp_path / "out").exists()
+
+
+def test_two_processes_do_not_train_into_one_folder(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    with FileLock(out / ".lock"), pytest.raises(InputError, match="another process is at work in this folder"):
+        start(tmp_path, out)
+    assert not (out / "config.yaml").exists()
 
 
 @pytest.mark.parametrize("preset", ["tinyworld", "mmduet2"])
