@@ -51,7 +51,7 @@ TRAININGS = {
     "no-replication": Training("grpo", 10, ("play.rewards={pauc: 3, in_span: 0.5, prefix: 2}",)),
     "no-prefix": Training("grpo", 10, ("play.rewards={pauc: 3, replication: 2, in_span: 0.5}",)),
     "no-in-span": Training("grpo", 10, ("play.rewards={pauc: 3, replication: 2, prefix: 2}",)),
-    "grpo-fine": Training("grpo", 15, (f"play.frame_interval={FINE}",)),
+    "grpo-fine": Training("grpo", 27, (f"play.frame_interval={FINE}",)),
 }
 """Collapse shows in a short warm start that counts speech and silence alike; `balance` is there to prevent it."""
 
