@@ -77,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
     def reply(self, fault, body, content):
         match fault:
             case "hang":
-                time.sleep(2)
+                time.sleep(4)
                 self.close_connection = True
             case "drop":
                 self.close_connection = True

@@ -17,7 +17,7 @@ def server():
 
 
 def client(server, **options):
-    return ChatClient("m", server.url, **({"timeout": 0.5, "retries": 1} | options))
+    return ChatClient("m", server.url, **({"timeout": 2, "retries": 1} | options))
 
 
 async def ask(asked, text="why?", **request):

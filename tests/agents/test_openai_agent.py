@@ -46,7 +46,7 @@ def answer(asked):
 
 
 def load(server, **options):
-    return agents.load("openai:m", url=server.url, **({"timeout": 0.5, "retries": 1} | options))
+    return agents.load("openai:m", url=server.url, **({"timeout": 2, "retries": 1} | options))
 
 
 def turn(*levels, text="", time=1.0):

@@ -14,7 +14,7 @@ from proactive_env.rewards.judge import make_judge
 from proactive_env.rewards.judge_pool import JudgePool
 from proactive_env.testing import check_judge
 
-FAST = {"timeout": 0.5, "retries": 1}
+FAST = {"timeout": 2, "retries": 1}
 
 
 def lexical(asked):
@@ -176,8 +176,8 @@ class TestFaults:
         server.faults = ["drip"]
         started = time.perf_counter()
         with pytest.raises(JudgeUnavailable, match="TimeoutError"):
-            coverage(judge(server, retries=0))
-        assert time.perf_counter() - started < 2
+            coverage(judge(server, retries=0, timeout=0.5))
+        assert time.perf_counter() - started < 5
 
     @pytest.mark.parametrize("status", [401, 403, 404])
     def test_a_server_that_refuses_is_the_users_to_mend(self, server, status):
