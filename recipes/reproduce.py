@@ -124,12 +124,12 @@ EXPERIMENTS = {
     "table7": Experiment(
         "Table 7: seconds a frame",
         (
-            Row("SFT 1 s, played 0.5 s", "sft-coarse", (37.6, 1.7, None), FINE),
-            Row("SFT 0.5 s, played 0.5 s", "sft-fine", (None, None, None), FINE),
-            Row("RL 0.5 s, played 0.5 s", "grpo-fine", (47.0, 1.0, None), FINE),
-            Row("RL 0.5 s, played 1 s", "grpo-fine", (39.4, 0.0, None)),
-            Row("RL 1 s, played 0.5 s", "grpo", (53.3, 4.2, None), FINE),
-            Row("RL 1 s, played 1 s", "grpo", (44.2, 1.7, None)),
+            Row("SFT 1 s, play 0.5 s", "sft-coarse", (37.6, 1.7, None), FINE),
+            Row("SFT 0.5 s, play 0.5 s", "sft-fine", (None, None, None), FINE),
+            Row("RL 0.5 s, play 0.5 s", "grpo-fine", (47.0, 1.0, None), FINE),
+            Row("RL 0.5 s, play 1 s", "grpo-fine", (39.4, 0.0, None)),
+            Row("RL 1 s, play 0.5 s", "grpo", (53.3, 4.2, None), FINE),
+            Row("RL 1 s, play 1 s", "grpo", (44.2, 1.7, None)),
         ),
         (
             Finding(1, 0, "replies_per_question", -1),
@@ -215,7 +215,7 @@ def _training(name: str, out: Path, seed: int, settings: list[str]) -> Stage:
 def _playing(row: Row, out: Path) -> Stage:
     agent = f"transformers:{out / row.training}"
     interval = ["--frame-interval", str(row.frame_interval)]
-    return Stage(f"play {row.label}", 1, ["eval", "--agent", agent, *interval, "--out", str(out / row.folder)])
+    return Stage(f"test videos: {row.label}", 1, ["eval", "--agent", agent, *interval, "--out", str(out / row.folder)])
 
 
 class Course(NamedTuple):

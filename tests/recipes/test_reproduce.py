@@ -57,9 +57,9 @@ def test_a_table_stands_beside_the_papers(ran):
     told = CliRunner().invoke(app, command)
     assert told.exit_code == 0, told.output
     lines = told.output.splitlines()
-    assert next(line for line in lines if "RL 1 s, played 1 s" in line).split()[-3:] == ["44.2", "1.7", "-"]
+    assert next(line for line in lines if "RL 1 s, play 1 s" in line).split()[-3:] == ["44.2", "1.7", "-"]
     text = " ".join(told.output.split())
-    assert re.search(r"pauc of RL 1 s, played 1 s higher than that of RL 0.5 s, played 1 s: \+.* as in the paper", text)
+    assert re.search(r"pauc of RL 1 s, play 1 s higher than that of RL 0.5 s, play 1 s: \+.* as in the paper", text)
     assert re.search(r"replies_per_question of SFT 0.5 s[^:]* lower than [^:]*: -[^:]*, as in the paper", text)
     assert re.search(r"pauc of RL 0.5 s[^:]* higher than [^:]*: \+0.00 \[[^:]*, not seen: the interval holds 0", text)
     trained = [stage.command for stage in planned if stage.command[0] in ("sft", "grpo")]
