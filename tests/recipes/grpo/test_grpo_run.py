@@ -139,7 +139,7 @@ def test_a_killed_run_goes_on_and_ends_as_a_checkpoint(begin, tmp_path, talkativ
     assert [step["step"] for step in result["steps"]] == list(range(1, STEPS + 1))
     assert all(step["term_letters"] >= 0 for step in result["steps"])
     assert any(step["group_reward_std"] > 0 for step in result["steps"])
-    assert max(abs(step["vllm_kl"]) for step in result["steps"]) < 0.1  # float32 against bf16
+    assert max(abs(step["vllm_kl"]) for step in result["steps"]) < 0.1  # 0.29 where the engine gets no weights
     assert [row["step"] for row in result["evaluations"]] == [0, STEPS]
     assert set(result["gain"]["TINYWORLD"]["pauc"]) == {"0", "0.5", "1"}
     assert list((out / "tensorboard").rglob("events.out.tfevents*"))
