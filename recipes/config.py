@@ -1,4 +1,4 @@
-"""Configs: read from YAML and `--set`, every key known; recorded beside a run's results, and never contradicted."""
+"""Configs: read from YAML and `--set`, every key known; recorded in a run's folder, never contradicted, used by one."""
 
 import platform
 from collections.abc import Iterator, Sequence

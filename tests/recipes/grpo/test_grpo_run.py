@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -193,17 +194,19 @@ def said(transcripts):
 @pytest.fixture
 def cluster():
     """A Ray cluster of one node, with a place for one process that trains: its dashboard's address, its session."""
-    address, session = next(filter(None, (start_head() for _ in range(3))), (None, None))
+    folder = tempfile.mkdtemp(prefix="ray-")  # of its own; in tmp_path the names of its sockets would be too long
+    address, session = next(filter(None, (start_head(folder) for _ in range(3))), (None, None))
     assert address, "Ray did not come up in three attempts"
     yield address, session
     end_session(session)
+    shutil.rmtree(folder)
 
 
-def start_head():
+def start_head(folder):
     """The dashboard's address and the session of a Ray head; None if it did not come up, as on a busy machine."""
     ports = [free_port() for _ in range(3)]
     options = [f"--port={ports[0]}", f"--dashboard-port={ports[1]}", f"--ray-client-server-port={ports[2]}"]
-    options += ["--dashboard-agent-listen-port=0", f"--temp-dir={tempfile.mkdtemp(prefix='ray-')}"]  # of its own
+    options += ["--dashboard-agent-listen-port=0", f"--temp-dir={folder}"]
     scripts = Path(sys.executable).parent
     head = subprocess.Popen(
         [scripts / "ray", "start", "--head", "--num-cpus=4", "--num-gpus=1", *options],
