@@ -33,8 +33,6 @@ demo: setup
 test: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	rm -rf build
-	$(UV) --no-deps --target build/typed .
-	cd build && MYPYPATH=typed ../.venv/bin/mypy --config-file ../pyproject.toml -p proactive_env
+	.venv/bin/mypy -p proactive_env
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict --site-dir build/site
 	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadgroup --no-loadscope-reorder

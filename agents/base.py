@@ -7,8 +7,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from proactive_env import background
 from proactive_env.environment import Observation, PastTurn
+from proactive_env.serving import background
 from proactive_env.turn import Reply, Transcript
 
 

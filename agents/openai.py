@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from proactive_env.agents.base import ChatAgent, Conversation
-from proactive_env.agents.formats import SYSTEM_PROMPT
-from proactive_env.chat import ChatClient, ChatRejected, without_thoughts
+from proactive_env.agents.models.dialogue import SYSTEM_PROMPT
 from proactive_env.environment import Observation, PastTurn
-from proactive_env.errors import InputError
+from proactive_env.errors import ChatRejected, InputError
+from proactive_env.serving.chat import ChatClient, without_thoughts
 from proactive_env.turn import NO_REPLY, Reply, Transcript, spoken
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any
 from proactive_env.agents.base import Agent
 from proactive_env.environment import ProactiveVideoEnv
 from proactive_env.episode import Episode
+from proactive_env.errors import VideoError
 from proactive_env.turn import Transcript
-from proactive_env.video import VideoError
 
 
 def rollout(

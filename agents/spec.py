@@ -12,8 +12,8 @@ KINDS = {
     "late": "proactive_env.agents.scripted:Late",
     "chatter": "proactive_env.agents.scripted:Chatter",
     "random": "proactive_env.agents.scripted:Random",
-    "transformers": "proactive_env.agents.transformers:TransformersAgent",
-    "vllm": "proactive_env.agents.vllm:VllmAgent",
+    "transformers": "proactive_env.agents.models.transformers:TransformersAgent",
+    "vllm": "proactive_env.agents.models.vllm:VllmAgent",
     "openai": "proactive_env.agents.openai:OpenAIAgent",
     "polling": "proactive_env.agents.polling:Polling",
 }

@@ -20,13 +20,13 @@ import numpy as np
 from PIL import Image
 
 from proactive_env import agents, datasets
-from proactive_env.agents.chat_template import ChatTemplate
-from proactive_env.agents.engine import Context, Decoding, Draw, Drawn, Engine, Segment
-from proactive_env.agents.formats import FORMATS
-from proactive_env.agents.model import ModelAgent
+from proactive_env.agents.models.agent import ModelAgent
+from proactive_env.agents.models.chat_template import ChatTemplate
+from proactive_env.agents.models.dialogue import FORMATS
+from proactive_env.agents.models.engine import Context, Decoding, Draw, Drawn, Engine, Segment
 from proactive_env.agents.rollout import rollout
 from proactive_env.environment import Observation
-from proactive_env.recipes.tiny import make_tiny
+from proactive_env.recipes.training.tiny import make_tiny
 from proactive_env.turn import NO_REPLY
 from proactive_env.video import decode_frames
 

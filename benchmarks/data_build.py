@@ -25,10 +25,10 @@ import numpy as np
 import ray
 from openai import AsyncOpenAI
 
-from proactive_env.chat import ChatClient
-from proactive_env.recipes.data.build.config import BuildConfig
-from proactive_env.recipes.data.build.engines import Engine, run_asyncio, run_ray
-from proactive_env.recipes.data.build.run import Build
+from proactive_env.recipes.data.construct.config import BuildConfig
+from proactive_env.recipes.data.construct.engines import Engine, run_asyncio, run_ray
+from proactive_env.recipes.data.construct.run import Build
+from proactive_env.serving.chat import ChatClient
 
 VIDEOS, SCENES, WIDTH, SECONDS, ROUNDS = 160, 5, 32, 0.3, 2
 Messages = list[dict[str, Any]]

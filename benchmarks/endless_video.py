@@ -18,7 +18,7 @@ import av
 from proactive_env import agents
 from proactive_env.environment import ProactiveVideoEnv
 from proactive_env.episode import Episode, UserTurn
-from proactive_env.recipes.tiny import make_tiny
+from proactive_env.recipes.training.tiny import make_tiny
 
 SECONDS, RATE = 360, 4
 SETTINGS = {

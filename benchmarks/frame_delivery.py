@@ -19,8 +19,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from proactive_env.frame_cache import FrameCache
-from proactive_env.video import decode_frames, frame_size, probe_duration
+from proactive_env.video import FrameCache, decode_frames, frame_size, probe_duration
 
 Frames = NDArray[np.uint8]
 

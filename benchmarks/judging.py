@@ -17,8 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from openai import AsyncOpenAI
 
-from proactive_env.rewards.chat_judge import ChatJudge
-from proactive_env.rewards.judge_pool import JudgePool
+from proactive_env.rewards.judges.chat import ChatJudge
+from proactive_env.rewards.judges.pool import JudgePool
 
 CALLS, WIDTH, SECONDS, ROUNDS = 64, 16, 0.2, 7
 

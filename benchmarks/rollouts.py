@@ -31,18 +31,18 @@ from vllm import SamplingParams
 from vllm.inputs import TokensPrompt
 from vllm.utils import random_uuid
 
-from proactive_env import background
-from proactive_env.agents.chat_template import ChatTemplate
-from proactive_env.agents.checkpoint import load_processor
-from proactive_env.agents.formats import SYSTEM_PROMPT
-from proactive_env.agents.vllm import VllmEngine
+from proactive_env.agents.models.chat_template import ChatTemplate
+from proactive_env.agents.models.checkpoint import load_processor
+from proactive_env.agents.models.dialogue import SYSTEM_PROMPT
+from proactive_env.agents.models.vllm import VllmEngine
 from proactive_env.environment import Observation
-from proactive_env.recipes.evaluate.run import BenchmarkConfig
-from proactive_env.recipes.grpo.config import PlayConfig
-from proactive_env.recipes.grpo.executor import ProactiveExecutor
-from proactive_env.recipes.grpo.task import Task
-from proactive_env.recipes.tiny import make_tiny
+from proactive_env.recipes.evaluate.episodes import BenchmarkConfig
+from proactive_env.recipes.training.grpo.config import PlayConfig
+from proactive_env.recipes.training.grpo.task import Task
+from proactive_env.recipes.training.grpo.worker.executor import ProactiveExecutor
+from proactive_env.recipes.training.tiny import make_tiny
 from proactive_env.rewards.make import make
+from proactive_env.serving import background
 from proactive_env.turn import NO_REPLY
 
 TURNS, ROUNDS = (10, 30, 60), 3

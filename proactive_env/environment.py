@@ -14,13 +14,12 @@ from proactive_env import datasets
 from proactive_env.clock import Clock, plan
 from proactive_env.datasets.catalog import root_of
 from proactive_env.episode import Episode
-from proactive_env.errors import InputError
-from proactive_env.frame_cache import FrameCache
+from proactive_env.errors import InputError, VideoError
 from proactive_env.plugin import did_you_mean, portable
 from proactive_env.rendering import dialogue, picture
 from proactive_env.spaces import Frames, FreeText
 from proactive_env.turn import NO_REPLY, Transcript, Turn, spoken
-from proactive_env.video import MAX_PIXELS, SIZE_MULTIPLE, VideoError, probe_duration
+from proactive_env.video import MAX_PIXELS, SIZE_MULTIPLE, FrameCache, probe_duration
 
 _LONGEST_VIDEO_S = 1e6
 _OPTIONS = ("question_id", "start", "end")

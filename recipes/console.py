@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from proactive_env.chat import Usage
+from proactive_env.serving.chat import Usage
 
 out = Console()
 err = Console(stderr=True)

@@ -12,10 +12,12 @@ return 1 - len(long) / max(len(transcript.replies), 1)
 env = gym.make("ProactiveVideoQA-v0", rewards={"pauc": 3, "brevity.py:Brevity": 1})
 """
 
+from proactive_env.errors import JudgeUnavailable
 from proactive_env.rewards.base import ComponentReward
 from proactive_env.rewards.in_span import InSpanReward
-from proactive_env.rewards.judge import AsyncJudge, Judge, JudgeUnavailable, LexicalJudge
 from proactive_env.rewards.judged import JudgedReward
+from proactive_env.rewards.judges.base import AsyncJudge, Judge
+from proactive_env.rewards.judges.lexical import LexicalJudge
 from proactive_env.rewards.pauc import PaucReward
 from proactive_env.rewards.prefix import PrefixReward
 from proactive_env.rewards.replication import ReplicationReward

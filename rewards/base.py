@@ -17,10 +17,9 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, WrapperSpec
 
 from proactive_env.environment import Observation, ProactiveVideoEnv
-from proactive_env.errors import InputError
+from proactive_env.errors import InputError, JudgeUnavailable
 from proactive_env.plugin import class_path, load_class, portable
 from proactive_env.rewards.counts import episode_counts
-from proactive_env.rewards.judge import JudgeUnavailable
 from proactive_env.turn import Transcript
 
 Pay = Literal["end", "turn"]

@@ -5,9 +5,10 @@ from typing import Any
 import gymnasium as gym
 
 from proactive_env.environment import Observation
+from proactive_env.errors import JudgeUnavailable
 from proactive_env.rewards.base import ComponentReward
-from proactive_env.rewards.judge import AsyncJudge, JudgeConfig, JudgeUnavailable, make_judge
-from proactive_env.rewards.judge_pool import JudgePool
+from proactive_env.rewards.judges.base import AsyncJudge, JudgeConfig, make_judge
+from proactive_env.rewards.judges.pool import JudgePool
 
 
 class JudgedReward(ComponentReward):

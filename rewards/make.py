@@ -13,8 +13,8 @@ from proactive_env.errors import InputError
 from proactive_env.plugin import did_you_mean, load_class
 from proactive_env.rewards.base import ComponentReward, Pay
 from proactive_env.rewards.in_span import InSpanReward
-from proactive_env.rewards.judge import JudgeConfig
 from proactive_env.rewards.judged import JudgedReward
+from proactive_env.rewards.judges.base import JudgeConfig
 from proactive_env.rewards.pauc import PaucReward
 from proactive_env.rewards.prefix import PrefixReward
 from proactive_env.rewards.replication import ReplicationReward

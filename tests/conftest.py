@@ -42,7 +42,7 @@ def tinyworld():
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory):
     """A folder with the tiny Qwen2.5-VL."""
-    from proactive_env.recipes.tiny import make_tiny
+    from proactive_env.recipes.training.tiny import make_tiny
 
     folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
     make_tiny(folder)

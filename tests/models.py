@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from proactive_env.agents.engine import Context, Draw, Drawn, Engine
+from proactive_env.agents.models.engine import Context, Draw, Drawn, Engine
 
 
 def make_llava(folder):

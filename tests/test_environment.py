@@ -10,8 +10,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
 from proactive_env.environment import ProactiveVideoEnv
 from proactive_env.episode import UserTurn
-from proactive_env.errors import InputError
-from proactive_env.video import VideoError
+from proactive_env.errors import InputError, VideoError
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import pkgutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -29,7 +28,7 @@ def python(code, cwd, **env):
 def test_editable_install_imports_the_checkout(inside, tmp_path):
     files = python(WHERE, ROOT if inside else tmp_path).split()
     assert files == [
-        str(ROOT / path) for path in ("proactive_env/__init__.py", "agents/__init__.py", "rewards/pauc.py")
+        str(ROOT / "proactive_env" / path) for path in ("__init__.py", "agents/__init__.py", "rewards/pauc.py")
     ]
 
 
@@ -88,15 +87,10 @@ def test_sibling_rooms_cannot_be_imported_by_their_folder_names(tmp_path):
 
 def modules():
     package = importlib.import_module("proactive_env")
-    folders = [str(ROOT / name) for name in ("proactive_env", "rewards", "agents", "recipes")]
-    for folder in folders:
-        prefix = "proactive_env." if folder.endswith("proactive_env") else f"proactive_env.{Path(folder).name}."
-        for found in pkgutil.walk_packages([folder], prefix):
-            yield found.name
-    yield package.__name__
+    return [package.__name__, *(found.name for found in pkgutil.walk_packages(package.__path__, "proactive_env."))]
 
 
-@pytest.mark.parametrize("name", sorted(set(modules())))
+@pytest.mark.parametrize("name", modules())
 def test_examples_in_docstrings_run(name):
     module = importlib.import_module(name)
     assert module.__doc__, f"{name} must open with its policy"

@@ -5,6 +5,7 @@ episodes = datasets.load("proactivevideoqa", "path/to/ProactiveVideoQA", subset=
 """
 
 from proactive_env.datasets.catalog import NAMES, load
-from proactive_env.datasets.rows import DatasetError, OnBadRow
+from proactive_env.datasets.rows import OnBadRow
+from proactive_env.errors import DatasetError
 
 __all__ = ["NAMES", "DatasetError", "OnBadRow", "load"]

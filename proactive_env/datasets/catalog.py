@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from proactive_env.datasets import jsonl, mmduet, proactivevideoqa, streamingbench_po, tinyworld
-from proactive_env.datasets.rows import DatasetError, OnBadRow, raise_bad_row
+from proactive_env.datasets import jsonl, magqa, proactivevideoqa, streamingbench_po, tinyworld
+from proactive_env.datasets.rows import OnBadRow, raise_bad_row
 from proactive_env.episode import Episode
+from proactive_env.errors import DatasetError
 from proactive_env.plugin import did_you_mean
 
 NAMES = ("proactivevideoqa", "streamingbench_po", "mmduet", "jsonl", "tinyworld")
@@ -84,5 +85,5 @@ def _load_annotations(name: str, root: Path, subset: str | None, on_bad: OnBadRo
             return jsonl.load(root, subset=subset, on_bad=on_bad)
     if subset is not None:
         raise DatasetError(f"data set {name!r} has no subsets, found subset={subset!r}")
-    loader = streamingbench_po.load if name == "streamingbench_po" else mmduet.load
+    loader = streamingbench_po.load if name == "streamingbench_po" else magqa.load
     return loader(root, on_bad=on_bad)

@@ -6,8 +6,9 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any
 
-from proactive_env.datasets.rows import DatasetError, OnBadRow, annotation_file, build, inside, raise_bad_row
+from proactive_env.datasets.rows import OnBadRow, annotation_file, build, inside, raise_bad_row
 from proactive_env.episode import Episode
+from proactive_env.errors import DatasetError
 
 
 def load(root: Path, *, subset: str | None = None, on_bad: OnBadRow = raise_bad_row) -> tuple[Episode, ...]:

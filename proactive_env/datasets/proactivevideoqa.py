@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from proactive_env.datasets.rows import DatasetError, OnBadRow, build, inside, raise_bad_row, read_json_list
+from proactive_env.datasets.rows import OnBadRow, build, inside, raise_bad_row, read_json_list
 from proactive_env.episode import Episode, GoldReply, Span, UserTurn
+from proactive_env.errors import DatasetError
 from proactive_env.plugin import did_you_mean
 
 SUBSETS = ("WEB", "EGO", "TV", "VAD")

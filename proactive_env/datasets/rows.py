@@ -9,12 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from proactive_env.episode import Episode, UserTurn
-from proactive_env.errors import InputError
-
-
-class DatasetError(InputError):
-    """A data set, or a row of one, that cannot be used; the message names file, row and field."""
-
+from proactive_env.errors import DatasetError
 
 OnBadRow = Callable[[DatasetError], None]
 """Called with the error of each bad row; the row is then left out."""

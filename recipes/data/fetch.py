@@ -1,22 +1,18 @@
-"""`proactive data fetch`: a benchmark as its authors publish it, from one commit, every file checked by its checksum.
+"""A benchmark as its authors publish it, from one commit, every file checked by its checksum.
 
 The Hub's library downloads and resumes, but compares sizes only; here a file counts as fetched once its SHA-256 is the
 one the Hub lists (its git hash, for a file that is not in LFS), and one that differs is deleted.
 """
 
 import hashlib
-import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-import typer
 from pydantic import BaseModel, ValidationError
-from rich.filesize import decimal
 
 from proactive_env.datasets import proactivevideoqa
-from proactive_env.datasets.rows import DatasetError
-from proactive_env.errors import InputError
+from proactive_env.errors import DatasetError, InputError
 from proactive_env.plugin import did_you_mean
 from proactive_env.recipes import console
 
@@ -43,36 +39,32 @@ class Record(BaseModel):
     subsets: dict[str, Fetched]
 
 
-def fetch(
-    dataset: Annotated[Literal["proactivevideoqa"], typer.Argument(help="The benchmark.")],
-    subset: Annotated[str | None, typer.Option(help="WEB, EGO, TV or VAD; default: all four.")] = None,
-    out: Annotated[Path, typer.Option(help="Where it goes: the --data of other commands.", file_okay=False)] = Path(
-        "ProactiveVideoQA"
-    ),
-    revision: Annotated[
-        str | None,
-        typer.Option(help="Branch, tag or commit; default: the commit that OUT was fetched at, or main if it is new."),
-    ] = None,
+def fetch_subsets(
+    out: Path,
+    subset: str | None,
+    revision: str | None,
+    *,
+    on_commit: Callable[[str], None],
+    on_subset: Callable[[str, Fetched], None],
 ) -> None:
-    """Download a benchmark from the Hugging Face Hub and check every file.
+    """Download subsets that are not complete yet, and check every file.
 
-    The same command continues a download that was stopped: what is there and
-    right is not downloaded again. A cut connection is resumed; after a killed
-    process, the files it was in the middle of may start over.
+    Args:
+        out: The data set's folder.
+        subset: One of `proactivevideoqa.SUBSETS`; None: all.
+        revision: A branch, tag or commit; None: the commit that `out` was fetched at, or main if it is new.
+        on_commit: Called with the commit.
+        on_subset: Called with each complete subset.
 
-    No commit of the data set is built into this library: the first call looks
-    up the newest one, prints it and records it in OUT/fetched.json, and later
-    calls with the same OUT stay at it. Publish that commit with your results;
-    others give it to --revision.
-
-    Gated or private data needs the environment variable HF_TOKEN.
+    Raises:
+        InputError: there is no such subset or revision, the Hub cannot be reached, or a file is not as it lists it.
     """
     if subset is not None and subset not in proactivevideoqa.SUBSETS:
         raise InputError(f"ProactiveVideoQA has no subset {subset!r}{did_you_mean(subset, proactivevideoqa.SUBSETS)}")
     subsets = (subset,) if subset else proactivevideoqa.SUBSETS
     earlier = _read_record(out)
     commit, listing = _list_files(revision or (earlier.commit if earlier else "main"))
-    console.out.print(f"{DATASET} at commit {commit}", soft_wrap=True, highlight=False)
+    on_commit(commit)
     wanted = {name: [file for file in listing if file.path.startswith(f"{name}/")] for name in subsets}
     for name, files in wanted.items():
         if f"{name}/anno.json" not in {file.path for file in files}:
@@ -87,13 +79,8 @@ def fetch(
         complete[name] = Fetched(files=len(files), bytes=sum(file.size for file in files))
         _write_record(out, Record(dataset=DATASET, commit=commit, subsets=complete))
         _remove_partial_files(out, name)
-        console.out.print(
-            f"{name}: {len(files)} files, {decimal(complete[name].bytes)}, all as listed", highlight=False
-        )
+        on_subset(name, complete[name])
     _require_videos(out, subset, [file.path for file in listing if file.path.endswith(_ARCHIVES)])
-    command = ["proactive", "eval", "--benchmark", dataset, "--data", str(out)]
-    command += ["--subset", subset] if subset else []
-    console.out.print(f"Next: {shlex.join(command)} --agent oracle", soft_wrap=True, highlight=False)
 
 
 def _list_files(revision: str) -> "tuple[str, list[RepoFile]]":

@@ -2,59 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from proactive_env import agents, datasets
+from proactive_env import agents
 from proactive_env.agents.rollout import rollout
 from proactive_env.agents.transcript_log import TranscriptLog
 from proactive_env.datasets.catalog import root_of
-from proactive_env.datasets.rows import raise_bad_row
 from proactive_env.episode import Episode
-from proactive_env.recipes.config import alone, read_record, record
+from proactive_env.errors import VideoError
+from proactive_env.recipes.evaluate.episodes import BenchmarkConfig
 from proactive_env.recipes.evaluate.predictions import write_predictions
+from proactive_env.recipes.record import alone, read_record, record
 from proactive_env.turn import Transcript
-from proactive_env.video import VideoError
 
 TRANSCRIPTS = "transcripts.jsonl"
 PREDICTIONS = "predictions.jsonl"
-
-
-class BenchmarkConfig(BaseModel):
-    """Which episodes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    benchmark: Literal["proactivevideoqa", "streamingbench_po", "mmduet", "jsonl", "tinyworld"]
-    data: str | None = None
-    """The data set's folder or annotation file, absolute."""
-    subset: str | None = None
-    split: str | None = None
-    """TinyWorld's split."""
-    size: int | None = None
-    """How many episodes; None: all, or TinyWorld's 64."""
-    seed: int = 0
-    """Seed of TinyWorld's stories, or of the choice of `size` episodes."""
-
-    def load(self, on_skipped: Callable[[str], None] | None = None) -> Sequence[Episode]:
-        """The episodes.
-
-        Args:
-            on_skipped: Called with what is wrong with a bad row, which is then left out; None: a bad row is an error.
-
-        Raises:
-            DatasetError: no data, or a bad row.
-        """
-        return datasets.load(
-            self.benchmark,
-            self.data,
-            subset=self.subset,
-            split=self.split,
-            size=self.size,
-            seed=self.seed,
-            on_bad=(lambda error: on_skipped(str(error))) if on_skipped else raise_bad_row,
-        )
 
 
 class RolloutConfig(BenchmarkConfig):

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from proactive_env.chat import Usage
+from proactive_env.errors import JudgeUnavailable
 from proactive_env.recipes.evaluate.bootstrap import ratio_difference_interval, ratio_interval
-from proactive_env.recipes.evaluate.proactivevideoqa import (
+from proactive_env.recipes.evaluate.rules.proactivevideoqa import (
     LEVELS,
     OMEGAS,
     QuestionScore,
@@ -17,8 +17,9 @@ from proactive_env.recipes.evaluate.proactivevideoqa import (
     pool_subset,
     score_question,
 )
-from proactive_env.rewards.judge import AsyncJudge, Judge, JudgeUnavailable
-from proactive_env.rewards.judge_pool import JudgePool
+from proactive_env.rewards.judges.base import AsyncJudge, Judge
+from proactive_env.rewards.judges.pool import JudgePool
+from proactive_env.serving.chat import Usage
 from proactive_env.turn import Transcript
 
 

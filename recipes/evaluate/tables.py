@@ -7,7 +7,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from proactive_env.recipes.evaluate.proactivevideoqa import OMEGAS
+from proactive_env.recipes.evaluate.rules.proactivevideoqa import OMEGAS
 
 _COLUMNS = {
     "duplicates": "dup.",

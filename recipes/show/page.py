@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from proactive_env.episode import Episode, Timespan
-from proactive_env.frame_cache import FrameCache
-from proactive_env.recipes.evaluate.proactivevideoqa import LEVELS, OMEGAS, pauc_sum, points, score_question
+from proactive_env.errors import JudgeUnavailable, VideoError
+from proactive_env.recipes.evaluate.rules.proactivevideoqa import LEVELS, OMEGAS, pauc_sum, points, score_question
 from proactive_env.recipes.evaluate.score import Scores, score
 from proactive_env.recipes.evaluate.tables import judge_line
 from proactive_env.recipes.pictures import jpeg_url
 from proactive_env.recipes.show.terms import terms_per_turn
 from proactive_env.rewards.counts import in_some_span, repeated
-from proactive_env.rewards.judge import AsyncJudge, Judge, JudgeUnavailable
-from proactive_env.rewards.judge_pool import JudgePool
+from proactive_env.rewards.judges.base import AsyncJudge, Judge
+from proactive_env.rewards.judges.pool import JudgePool
 from proactive_env.rewards.make import WEIGHTS
 from proactive_env.turn import Transcript
-from proactive_env.video import VideoError
+from proactive_env.video import FrameCache
 
 OMEGA = 0.5
 """The page draws and sorts by the published score."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from proactive_env.environment import ProactiveVideoEnv
 from proactive_env.rewards.base import ComponentReward, turn_credits
-from proactive_env.rewards.judge import Judge
-from proactive_env.rewards.judge_pool import JudgePool
 from proactive_env.rewards.judged import JudgedReward
+from proactive_env.rewards.judges.base import Judge
+from proactive_env.rewards.judges.pool import JudgePool
 from proactive_env.rewards.make import REWARDS, WEIGHTS
 from proactive_env.turn import Transcript
 

@@ -11,9 +11,8 @@ from proactive_env.agents.base import Agent, Conversation
 from proactive_env.agents.rollout import rollout
 from proactive_env.agents.transcript_log import TranscriptLog
 from proactive_env.environment import ProactiveVideoEnv
-from proactive_env.errors import InputError
+from proactive_env.errors import InputError, VideoError
 from proactive_env.turn import Reply
-from proactive_env.video import VideoError
 
 
 @pytest.fixture

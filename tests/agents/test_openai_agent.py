@@ -19,11 +19,11 @@ from PIL import Image
 from vllm_server import MODEL
 
 from proactive_env import agents, testing
-from proactive_env.agents.formats import SYSTEM_PROMPT
+from proactive_env.agents.models.dialogue import SYSTEM_PROMPT
 from proactive_env.agents.openai import read_reply
-from proactive_env.chat import ChatUnavailable, Usage
 from proactive_env.environment import PastTurn
-from proactive_env.errors import InputError
+from proactive_env.errors import ChatUnavailable, InputError
+from proactive_env.serving.chat import Usage
 from proactive_env.turn import NO_REPLY
 
 

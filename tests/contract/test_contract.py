@@ -7,7 +7,7 @@ from proactive_env import agents, datasets, testing
 from proactive_env.agents.scripted import Silent
 from proactive_env.environment import ProactiveVideoEnv
 from proactive_env.rewards import ComponentReward, LexicalJudge
-from proactive_env.rewards.judge_pool import JudgePool
+from proactive_env.rewards.judges.pool import JudgePool
 from proactive_env.rewards.make import REWARDS
 from proactive_env.turn import Reply
 

@@ -4,7 +4,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from proactive_env.errors import InputError
-from proactive_env.recipes.config import load_config
+from proactive_env.recipes.record import load_config
 
 
 class Optimizer(BaseModel):

@@ -10,17 +10,20 @@ from pathlib import Path
 import pytest
 import typer
 
-from proactive_env.recipes import demo, reproduce, stages
-from proactive_env.recipes.config import load_config
-from proactive_env.recipes.grpo.command import PRESETS as GRPO_PRESETS
-from proactive_env.recipes.grpo.config import GrpoConfig
-from proactive_env.recipes.sft.command import PRESETS as SFT_PRESETS
-from proactive_env.recipes.sft.config import SftConfig
+from proactive_env.recipes import stages
+from proactive_env.recipes.cli import demo
+from proactive_env.recipes.record import load_config
+from proactive_env.recipes.reproduce.experiments import EXPERIMENTS
+from proactive_env.recipes.reproduce.plan import plan
 from proactive_env.recipes.stages import Stage
+from proactive_env.recipes.training.grpo.config import PRESETS as GRPO_PRESETS
+from proactive_env.recipes.training.grpo.config import GrpoConfig
+from proactive_env.recipes.training.sft.config import PRESETS as SFT_PRESETS
+from proactive_env.recipes.training.sft.config import SftConfig
 
 PLANS = {
     "demo": demo.plan(Path("out")),
-    **{name: reproduce.plan(name, Path("out"), seed=0, settings=[]) for name in reproduce.EXPERIMENTS},
+    **{name: plan(name, Path("out"), seed=0, settings=[]) for name in EXPERIMENTS},
 }
 
 

@@ -14,9 +14,9 @@ from gymnasium.envs.registration import EnvSpec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proactive_env.errors import InputError
+from proactive_env.errors import InputError, JudgeUnavailable
 from proactive_env.plugin import load_class
-from proactive_env.rewards import ComponentReward, JudgeUnavailable, LexicalJudge
+from proactive_env.rewards import ComponentReward, LexicalJudge
 from proactive_env.rewards.make import REWARDS
 
 USER_REWARD = '''

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from proactive_env.environment import ProactiveVideoEnv
 from proactive_env.episode import Timespan
 from proactive_env.rewards import InSpanReward, LexicalJudge, PaucReward, PrefixReward, ReplicationReward
-from proactive_env.rewards.judge_pool import JudgePool
+from proactive_env.rewards.judges.pool import JudgePool
 from proactive_env.rewards.pauc import pauc
 from proactive_env.turn import Turn
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, tostring
 
 from proactive_env.episode import Episode
-from proactive_env.frame_cache import FrameCache
+from proactive_env.errors import VideoError
 from proactive_env.recipes import show
-from proactive_env.recipes.data.scene import CaptionedScene
+from proactive_env.recipes.data.scenes.scene import CaptionedScene
 from proactive_env.recipes.pictures import jpeg_url
-from proactive_env.video import VideoError
+from proactive_env.video import FrameCache
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _FRAME_PIXELS = 192 * 108

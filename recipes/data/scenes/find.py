@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from proactive_env.datasets.rows import OnBadRow, raise_bad_row
-from proactive_env.errors import InputError
-from proactive_env.recipes.data.scene import Scene
+from proactive_env.errors import NoScenesError
 from proactive_env.recipes.data.scenes import annotations, shots, subtitles
 from proactive_env.recipes.data.scenes.config import SceneConfig
 from proactive_env.recipes.data.scenes.rules import arrange
+from proactive_env.recipes.data.scenes.scene import Scene
 
 Source = Callable[[Path, float, SceneConfig, OnBadRow], Sequence[Scene]]
 """A video and its duration in seconds to its scenes, in any order and of any length; none where it has no such source.
@@ -17,10 +17,6 @@ A row that cannot be used goes to the callback and is left out.
 """
 
 SOURCES: Mapping[str, Source] = {"subtitles": subtitles.read, "annotations": annotations.read, "shots": shots.read}
-
-
-class NoScenesError(InputError):
-    """A video without a single scene."""
 
 
 def find_scenes(

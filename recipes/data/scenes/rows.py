@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from proactive_env.datasets.rows import DatasetError, OnBadRow
-from proactive_env.recipes.data.scene import Scene
+from proactive_env.datasets.rows import OnBadRow
+from proactive_env.errors import DatasetError
+from proactive_env.recipes.data.scenes.scene import Scene
 
 
 class Row(NamedTuple):

@@ -13,8 +13,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from proactive_env.recipes.data.scene import Scene
 from proactive_env.recipes.data.scenes.config import SceneConfig
+from proactive_env.recipes.data.scenes.scene import Scene
 
 
 def arrange(scenes: Iterable[Scene], duration: float, config: SceneConfig) -> tuple[Scene, ...]:

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from proactive_env.datasets.rows import OnBadRow
+from proactive_env.errors import VideoError
 from proactive_env.extras import require
-from proactive_env.recipes.data.scene import Scene
 from proactive_env.recipes.data.scenes.config import SceneConfig
-from proactive_env.video import VideoError
+from proactive_env.recipes.data.scenes.scene import Scene
 
 
 def read(video: Path, _duration: float, config: SceneConfig, _on_bad: OnBadRow) -> list[Scene]:

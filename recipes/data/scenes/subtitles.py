@@ -8,12 +8,13 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from proactive_env.datasets.rows import DatasetError, OnBadRow, read_json
+from proactive_env.datasets.rows import OnBadRow, read_json
+from proactive_env.errors import DatasetError
 from proactive_env.extras import require
-from proactive_env.recipes.data.scene import Scene
 from proactive_env.recipes.data.scenes.config import SceneConfig
 from proactive_env.recipes.data.scenes.rows import Row, read_text, scenes_of
 from proactive_env.recipes.data.scenes.rules import fold
+from proactive_env.recipes.data.scenes.scene import Scene
 
 _SUFFIXES = (".srt", ".vtt", ".json")
 _ROLLING_S = 0.1  # seconds between two cues that are still one picture of subtitles, rolling on

@@ -1,0 +1,46 @@
+"""Which episodes a recipe plays or trains on."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from proactive_env import datasets
+from proactive_env.datasets.rows import raise_bad_row
+from proactive_env.episode import Episode
+
+
+class BenchmarkConfig(BaseModel):
+    """Which episodes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    benchmark: Literal["proactivevideoqa", "streamingbench_po", "mmduet", "jsonl", "tinyworld"]
+    data: str | None = None
+    """The data set's folder or annotation file, absolute."""
+    subset: str | None = None
+    split: str | None = None
+    """TinyWorld's split."""
+    size: int | None = None
+    """How many episodes; None: all, or TinyWorld's 64."""
+    seed: int = 0
+    """Seed of TinyWorld's stories, or of the choice of `size` episodes."""
+
+    def load(self, on_skipped: Callable[[str], None] | None = None) -> Sequence[Episode]:
+        """The episodes.
+
+        Args:
+            on_skipped: Called with what is wrong with a bad row, which is then left out; None: a bad row is an error.
+
+        Raises:
+            DatasetError: no data, or a bad row.
+        """
+        return datasets.load(
+            self.benchmark,
+            self.data,
+            subset=self.subset,
+            split=self.split,
+            size=self.size,
+            seed=self.seed,
+            on_bad=(lambda error: on_skipped(str(error))) if on_skipped else raise_bad_row,
+        )

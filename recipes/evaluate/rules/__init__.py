@@ -1,0 +1,1 @@
+"""How benchmarks score: one file a benchmark."""

@@ -1,0 +1,1 @@
+"""Findings of the papers, repeated on TinyWorld: experiments as data, the course of a training, verdicts."""

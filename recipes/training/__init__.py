@@ -1,0 +1,1 @@
+"""What changes weights: the warm start (`sft`), and learning by rewards (`grpo`)."""

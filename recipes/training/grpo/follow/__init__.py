@@ -1,0 +1,1 @@
+"""The process that the user started: it starts the trainer, follows it, and evaluates beside it."""

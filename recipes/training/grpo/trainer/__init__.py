@@ -1,0 +1,1 @@
+"""The process that trains: OpenRLHF's trainer, told what it does not know."""

@@ -1,0 +1,142 @@
+"""Environments that outlive their rollouts, each in a thread of its own, so that no engine waits for frames or judges.
+
+One is lent to one rollout at a time. After an error, or when its rollout is cancelled, it is closed and not lent again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, ParamSpec, TypeVar, cast
+
+import gymnasium as gym
+
+from proactive_env.environment import Observation, ProactiveVideoEnv
+from proactive_env.episode import Episode
+from proactive_env.recipes.evaluate.episodes import BenchmarkConfig
+from proactive_env.recipes.training.grpo.config import PlayConfig
+from proactive_env.recipes.training.grpo.task import Task
+from proactive_env.rewards.make import make
+from proactive_env.turn import Transcript
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the environment answered to a reset or an action."""
+
+    observation: Observation
+    info: dict[str, Any]
+    """That of the last step holds `proactive_episode`."""
+    over: bool = False
+
+
+class EnvironmentThread:
+    """An environment and the thread that it lives in."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="proactive_env episode")
+        self._env: gym.Env[Observation, str] | None = None
+
+    async def build(self, make_env: Callable[[], gym.Env[Observation, str]]) -> None:
+        """Make the environment."""
+        self._env = await self._do(make_env)
+
+    async def reset(self, task: Task) -> Shown:
+        """Start the task's window."""
+        return await self._do(self._reset, task)
+
+    async def step(self, action: str) -> Shown:
+        """Say `action`."""
+        return await self._do(self._step, action)
+
+    async def replay(self, task: Task, actions: Sequence[str]) -> Shown:
+        """Play the task's window again with the same actions; judges are asked what they have not answered yet."""
+        return await self._do(self._replay, task, actions)
+
+    @property
+    def transcript(self) -> Transcript:
+        """The turns played since the reset."""
+        return cast(ProactiveVideoEnv, self._made().unwrapped).transcript
+
+    def close(self) -> None:
+        """Close the environment, after what it is doing now, and end the thread; returns at once."""
+        if self._env is not None:
+            self._thread.submit(self._env.close)
+        self._thread.shutdown(wait=False)
+
+    async def _do(self, call: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        return await asyncio.wrap_future(self._thread.submit(call, *args, **kwargs))
+
+    def _made(self) -> gym.Env[Observation, str]:
+        assert self._env is not None
+        return self._env
+
+    def _reset(self, task: Task) -> Shown:
+        return Shown(*self._made().reset(seed=task.seed, options=task.options))
+
+    def _step(self, action: str) -> Shown:
+        observation, _, terminated, truncated, info = self._made().step(action)
+        return Shown(observation, info, terminated or truncated)
+
+    def _replay(self, task: Task, actions: Sequence[str]) -> Shown:
+        self._reset(task)
+        return [self._step(action) for action in actions][-1]
+
+
+class Environments:
+    """The environments of a rollout worker.
+
+    Args:
+        play: How episodes are played and paid.
+    """
+
+    def __init__(self, play: PlayConfig) -> None:
+        self._play = play
+        self._idle: dict[tuple[BenchmarkConfig, bool], list[EnvironmentThread]] = {}
+        self._episodes: dict[BenchmarkConfig, Sequence[Episode]] = {}
+        self._loading = Lock()
+
+    @asynccontextmanager
+    async def lend(self, source: BenchmarkConfig, *, paid: bool) -> AsyncIterator[EnvironmentThread]:
+        """An environment over a data set, with rewards or without, for the length of the block."""
+        idle = self._idle.setdefault((source, paid), [])
+        stage = idle.pop() if idle else None
+        try:
+            if stage is None:
+                stage = EnvironmentThread()
+                await stage.build(lambda: self._make(source, paid))
+            yield stage
+        except BaseException:
+            if stage is not None:
+                stage.close()
+            raise
+        idle.append(stage)
+
+    def close(self) -> None:
+        """Close those that are not lent."""
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().close()
+
+    def _make(self, source: BenchmarkConfig, paid: bool) -> gym.Env[Observation, str]:
+        play = self._play
+        return make(
+            self._load(source),
+            rewards=play.rewards if paid else {},
+            judge=play.judge,
+            frame_interval=play.frame_interval,
+            frames_per_turn=play.frames_per_turn,
+            max_pixels=play.max_pixels,
+        )
+
+    def _load(self, source: BenchmarkConfig) -> Sequence[Episode]:
+        """The episodes; rows that are bad were reported when the windows were made."""
+        with self._loading:
+            if source not in self._episodes:
+                self._episodes[source] = source.load(on_skipped=lambda _: None)
+            return self._episodes[source]
