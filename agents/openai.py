@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from proactive_env.agents.base import ChatAgent, Conversation
 from proactive_env.agents.models.dialogue import SYSTEM_PROMPT
 from proactive_env.environment import Observation, PastTurn
 from proactive_env.errors import ChatRejected, InputError
-from proactive_env.serving.chat import ChatClient, without_thoughts
+from proactive_env.serving.chat import ChatClient, ChatOptions, without_thoughts
 from proactive_env.turn import NO_REPLY, Reply, Transcript, spoken
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ class OpenAIAgent(ChatAgent):
             that has neither leaves no trace. None: all frames.
         temperature: 0: the most probable token.
         max_new_tokens: Tokens of one reply, at most.
-        url, api_key_env, concurrency, timeout, retries, price: See `ChatClient`.
+        url: The server's base URL; see `ChatClient`.
+        server: How it is asked; see `ChatClient`.
 
     Raises:
         InputError: an argument cannot be used.
@@ -54,11 +55,7 @@ class OpenAIAgent(ChatAgent):
         last_frames: int | None = None,
         temperature: float = 0.0,
         max_new_tokens: int = 100,
-        api_key_env: str = "OPENAI_API_KEY",
-        concurrency: int = 16,
-        timeout: float = 60.0,
-        retries: int = 4,
-        price: Sequence[float] | None = None,
+        **server: Unpack[ChatOptions],
     ) -> None:
         if not (last_frames is None or (isinstance(last_frames, int) and last_frames >= 1)):
             raise InputError(f"expected last_frames >= 1, found {last_frames!r}")
@@ -68,16 +65,8 @@ class OpenAIAgent(ChatAgent):
             raise InputError(f"expected max_new_tokens >= 1, found {max_new_tokens!r}")
         self.last_frames = last_frames
         self._drawing = {"temperature": temperature, "max_tokens": max_new_tokens}
-        self._price = price
-        self._client = ChatClient(
-            model,
-            url,
-            api_key_env=api_key_env,
-            concurrency=concurrency,
-            timeout=timeout,
-            retries=retries,
-            price=price,
-        )
+        self._price = server.get("price")
+        self._client = ChatClient(model, url, **server)
         self.usage = self._client.usage
 
     def open(self, history: Sequence[PastTurn] = (), episode: Transcript | None = None) -> Conversation:

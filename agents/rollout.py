@@ -1,24 +1,23 @@
-"""Agents times episodes gives transcripts: many episodes at once, `env.step` in threads, so that no engine waits."""
+"""Agents times episodes gives transcripts: the one play loop, many episodes at once, `env.step` in threads."""
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 
-from proactive_env.agents.base import Agent
-from proactive_env.environment import ProactiveVideoEnv
+from proactive_env.agents.base import Agent, Conversation
+from proactive_env.environment import EnvironmentArguments, Observation, ProactiveVideoEnv
 from proactive_env.episode import Episode
 from proactive_env.errors import VideoError
-from proactive_env.turn import Transcript
+from proactive_env.turn import Reply, Transcript
 
 
 def rollout(
     agent: Agent,
     episodes: Sequence[Episode],
     *,
-    environment: Mapping[str, Any],
+    environment: EnvironmentArguments,
     on_transcript: Callable[[Transcript], None],
     on_bad_video: Callable[[str, VideoError], None],
     concurrency: int = 8,
@@ -71,15 +70,37 @@ def _loop_runs_here() -> bool:
 
 
 async def play(agent: Agent, env: ProactiveVideoEnv, question_id: str) -> Transcript:
-    """Play one episode; each turn of the transcript carries the agent's stats, those that are finite numbers."""
+    """Play one episode; each turn of the transcript carries the agent's stats."""
     observation, info = await asyncio.to_thread(env.reset, options={"question_id": question_id})
-    conversation = agent.open(info["history"], info["plan"])
-    stats = []
-    terminated = False
-    while not terminated:
-        reply = await conversation.respond(observation)
-        stats.append({name: float(value) for name, value in reply.stats.items() if math.isfinite(value)})
-        observation, _, terminated, _, _ = await asyncio.to_thread(env.step, reply.text)
-    transcript = env.transcript
+
+    async def step(action: str) -> Observation | None:
+        shown, _, terminated, _, _ = await asyncio.to_thread(env.step, action)
+        return None if terminated else shown
+
+    replies = await converse(agent.open(info["history"], info["plan"]), observation, step)
+    return with_stats(env.transcript, replies)
+
+
+async def converse(
+    conversation: Conversation, observation: Observation, step: Callable[[str], Awaitable[Observation | None]]
+) -> list[Reply]:
+    """Play an episode to its end; returns the replies, silence included.
+
+    Args:
+        conversation: Who answers.
+        observation: The first one.
+        step: Plays an action; gives the next observation, None at the end.
+    """
+    replies = []
+    shown: Observation | None = observation
+    while shown is not None:
+        replies.append(await conversation.respond(shown))
+        shown = await step(replies[-1].text)
+    return replies
+
+
+def with_stats(transcript: Transcript, replies: Sequence[Reply]) -> Transcript:
+    """A transcript whose turns carry the stats of these replies, those that are finite numbers."""
+    stats = ({name: float(value) for name, value in reply.stats.items() if math.isfinite(value)} for reply in replies)
     turns = zip(transcript.turns, stats, strict=True)
     return replace(transcript, turns=tuple(turn.model_copy(update={"stats": stat}) for turn, stat in turns))

@@ -3,20 +3,22 @@
 from typing import Any
 
 from proactive_env.agents.base import Agent
-from proactive_env.errors import InputError
-from proactive_env.plugin import Spec, construct, did_you_mean, load_class
+from proactive_env.plugin import Registry
 
-KINDS = {
-    "silent": "proactive_env.agents.scripted:Silent",
-    "oracle": "proactive_env.agents.scripted:Oracle",
-    "late": "proactive_env.agents.scripted:Late",
-    "chatter": "proactive_env.agents.scripted:Chatter",
-    "random": "proactive_env.agents.scripted:Random",
-    "transformers": "proactive_env.agents.models.transformers:TransformersAgent",
-    "vllm": "proactive_env.agents.models.vllm:VllmAgent",
-    "openai": "proactive_env.agents.openai:OpenAIAgent",
-    "polling": "proactive_env.agents.polling:Polling",
-}
+KINDS = Registry(
+    "agent",
+    {
+        "silent": "proactive_env.agents.scripted:Silent",
+        "oracle": "proactive_env.agents.scripted:Oracle",
+        "late": "proactive_env.agents.scripted:Late",
+        "chatter": "proactive_env.agents.scripted:Chatter",
+        "random": "proactive_env.agents.scripted:Random",
+        "transformers": "proactive_env.agents.models.transformers:TransformersAgent",
+        "vllm": "proactive_env.agents.models.vllm:VllmAgent",
+        "openai": "proactive_env.agents.openai:OpenAIAgent",
+        "polling": "proactive_env.agents.polling:Polling",
+    },
+)
 """The agents that have names; all others are named by `module:Class` or `file.py:Class`."""
 
 
@@ -35,16 +37,4 @@ def load(spec: str, **options: Any) -> Agent:
         >>> load("random?p=0.5&seed=3").p
         0.5
     """
-    parsed = Spec.parse(spec)
-    if parsed.kind in KINDS:
-        cls, arguments = load_class(KINDS[parsed.kind]), [parsed.argument] if parsed.argument else []
-    elif parsed.argument.isidentifier():
-        cls, arguments = load_class(parsed.head), []
-    else:
-        raise InputError(
-            f"there is no agent {parsed.kind!r}{did_you_mean(parsed.kind, tuple(KINDS))}, or 'module:Class'"
-        )
-    if not issubclass(cls, Agent):
-        raise InputError(f"agent {spec!r}: expected a subclass of Agent, found {cls.__name__}")
-    agent: Agent = construct(cls, spec, *arguments, **(parsed.options | options))
-    return agent
+    return KINDS.construct(spec, Agent, **options)

@@ -44,6 +44,20 @@ class PastTurn(NamedTuple):
     """A gold reply or `NO REPLY`."""
 
 
+class EnvironmentArguments(TypedDict, total=False):
+    """What `ProactiveVideoEnv` takes beside its data set; `make` and `rollout` hand it on."""
+
+    subset: str | None
+    split: str | None
+    size: int | None
+    dataset_seed: int
+    frame_interval: float
+    frames_per_turn: int | None
+    full_video: bool
+    max_pixels: int
+    render_mode: str | None
+
+
 class ProactiveVideoEnv(gym.Env[Observation, str]):
     """A video plays, a question stands, and after every frame or two the agent speaks or stays silent.
 
@@ -57,7 +71,7 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
     frame. `step` gives `turn`, the `Turn` that the action completed.
 
     Args:
-        dataset: A name that `proactive_env.datasets.load` knows, or episodes.
+        dataset: A name or class that `proactive_env.datasets.load` knows, or episodes.
         data: The data set's folder or file.
         subset: Part of the benchmark; None: all of it.
         split: TinyWorld's split.
@@ -94,7 +108,9 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
         max_pixels: int = MAX_PIXELS,
         render_mode: str | None = None,
     ) -> None:
-        data = root_of(dataset, data) if isinstance(dataset, str) else data
+        if isinstance(dataset, str):
+            dataset = str(portable(dataset))
+            data = root_of(dataset, data)
         self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         if not frame_interval > 0:
             raise InputError(f"expected frame_interval > 0 seconds, found {frame_interval}")

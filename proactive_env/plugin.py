@@ -11,15 +11,19 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
+from importlib.metadata import entry_points
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, TypeVar, get_args
 from urllib.parse import parse_qsl
 
 from proactive_env.errors import InputError
+
+Base = TypeVar("Base")
 
 _loading = RLock()
 _FILE_CLASS = re.compile(r"(?P<file>.+\.py):(?P<name>\w+)")
@@ -42,6 +46,75 @@ def load_class(path: str) -> type[Any]:
         classes = [key for key, value in vars(module).items() if isinstance(value, type)]
         raise InputError(f"{file} has no class {name!r}{did_you_mean(name, classes)}")
     return found
+
+
+class Registry(Mapping[str, str]):
+    """The classes of one kind that have names, as `module:Class`; all others are named by that path itself.
+
+    An installed package adds names by entry points of the groups `proactive_env.agents`, `.rewards`, `.judges` and
+    `.datasets`:
+
+    ```toml
+    [project.entry-points."proactive_env.agents"]
+    parrot = "my_package.agents:Parrot"
+    ```
+
+    Args:
+        what: `agent`, `reward`, `judge` or `data set`.
+        own: The library's.
+    """
+
+    def __init__(self, what: str, own: Mapping[str, str]) -> None:
+        self._what = what
+        self._own = own
+
+    @cached_property
+    def _paths(self) -> dict[str, str]:
+        paths = dict(self._own)
+        for point in entry_points(group=f"proactive_env.{self._what.replace(' ', '')}s"):
+            if paths.setdefault(point.name, point.value) != point.value:
+                raise InputError(
+                    f"two packages bring the {self._what} {point.name!r}: {paths[point.name]} and {point.value}; "
+                    "uninstall one of them"
+                )
+        return paths
+
+    def __getitem__(self, name: str) -> str:
+        return self._paths[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def load(self, name: str, base: type[Base]) -> type[Base]:
+        """The class by its name or path.
+
+        Raises:
+            InputError: there is none, or it is no `base`.
+        """
+        path = self.get(name, name)
+        if ":" not in path:
+            known = did_you_mean(name, tuple(self))
+            raise InputError(f"there is no {self._what} {name!r}{known}, or 'module:Class' or 'file.py:Class'")
+        found = load_class(path)
+        if not issubclass(found, base):
+            raise InputError(f"{name}: expected a subclass of {base.__name__}, found {found.__name__}")
+        return found
+
+    def construct(self, spec: str, base: type[Base], **options: Any) -> Base:
+        """An object from a `Spec`; `options` are laid over its own.
+
+        Raises:
+            InputError: there is no such class, or it does not take these options.
+        """
+        parsed = Spec.parse(spec)
+        named = parsed.kind in self or not parsed.argument.isidentifier()
+        cls = self.load(parsed.kind if named else parsed.head, base)
+        positional = [parsed.argument] if named and parsed.argument else []
+        made: Base = construct(cls, spec, *positional, **(parsed.options | options))
+        return made
 
 
 @dataclass(frozen=True)
@@ -84,10 +157,17 @@ def construct(cls: Callable[..., Any], spec: str, *arguments: Any, **options: An
     Raises:
         InputError: the arguments do not fit.
     """
+    signature = inspect.signature(cls)
     try:
-        inspect.signature(cls).bind(*arguments, **options)
+        bound = signature.bind(*arguments, **options)
     except TypeError as error:
-        raise InputError(f"{spec!r}: {error}; expected {inspect.signature(cls)}") from error
+        raise InputError(f"{spec!r}: {error}; expected {signature}") from error
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD and (unpacked := get_args(parameter.annotation)):  # of a TypedDict
+            known = tuple(unpacked[0].__annotations__)
+            for name in bound.arguments.get(parameter.name, {}):
+                if name not in known:
+                    raise InputError(f"{spec!r}: there is no option {name!r}{did_you_mean(name, known)}")
     return cls(*arguments, **options)
 
 

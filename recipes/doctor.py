@@ -24,7 +24,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from proactive_env import agents, datasets
-from proactive_env.datasets.catalog import PROACTIVEVIDEOQA_ROOT
+from proactive_env.datasets.proactivevideoqa import ROOT_VARIABLE
 from proactive_env.errors import DatasetError
 from proactive_env.extras import EXTRAS
 from proactive_env.rewards.judges import base as judges
@@ -198,7 +198,7 @@ def _h264() -> tuple[str | None, str | None]:
 
 def _proactivevideoqa() -> Facts:
     """What loading the folder that PROACTIVEVIDEOQA_ROOT names gives; no root if it is not set."""
-    root = os.environ.get(PROACTIVEVIDEOQA_ROOT)
+    root = os.environ.get(ROOT_VARIABLE)
     bad_rows: list[DatasetError] = []
     try:
         episodes = len(datasets.load("proactivevideoqa", root, on_bad=bad_rows.append)) if root else 0

@@ -18,11 +18,16 @@ from proactive_env.rewards.in_span import InSpanReward
 from proactive_env.rewards.judged import JudgedReward
 from proactive_env.rewards.judges.base import AsyncJudge, Judge
 from proactive_env.rewards.judges.lexical import LexicalJudge
+from proactive_env.rewards.make import KINDS, PRESETS, REWARDS, WEIGHTS, make
 from proactive_env.rewards.pauc import PaucReward
 from proactive_env.rewards.prefix import PrefixReward
 from proactive_env.rewards.replication import ReplicationReward
 
 __all__ = [
+    "KINDS",
+    "PRESETS",
+    "REWARDS",
+    "WEIGHTS",
     "AsyncJudge",
     "ComponentReward",
     "InSpanReward",
@@ -33,4 +38,5 @@ __all__ = [
     "PaucReward",
     "PrefixReward",
     "ReplicationReward",
+    "make",
 ]

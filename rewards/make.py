@@ -2,15 +2,16 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import gymnasium as gym
 
-from proactive_env.datasets.catalog import PROACTIVEVIDEOQA_ROOT, root_of
-from proactive_env.environment import Observation, ProactiveVideoEnv
+from proactive_env.datasets.catalog import root_of
+from proactive_env.datasets.proactivevideoqa import ROOT_VARIABLE
+from proactive_env.environment import EnvironmentArguments, Observation, ProactiveVideoEnv
 from proactive_env.episode import Episode
 from proactive_env.errors import InputError
-from proactive_env.plugin import did_you_mean, load_class
+from proactive_env.plugin import Registry, class_path, did_you_mean
 from proactive_env.rewards.base import ComponentReward, Pay
 from proactive_env.rewards.in_span import InSpanReward
 from proactive_env.rewards.judged import JudgedReward
@@ -28,6 +29,9 @@ REWARDS: dict[str, type[ComponentReward]] = {
     "in_span": InSpanReward,
     "prefix": PrefixReward,
 }
+"""The library's own rewards."""
+
+KINDS = Registry("reward", {name: class_path(cls) for name, cls in REWARDS.items()})
 """The rewards that have names; all others are named by `module:Class` or `file.py:Class`."""
 
 WEIGHTS = {"pauc": 3.0, "replication": 2.0, "in_span": 0.5, "prefix": 2.0}
@@ -46,7 +50,7 @@ def make(
     rewards: RewardConfig | None = None,
     judge: JudgeConfig = "lexical",
     pay: Pay = "end",
-    **environment: Any,
+    **environment: Unpack[EnvironmentArguments],
 ) -> gym.Env[Observation, str]:
     """A `ProactiveVideoEnv` inside its rewards.
 
@@ -58,7 +62,7 @@ def make(
             `{"pauc": 3, "in_span": {"weight": 1, "formula": "code"}, "my_pkg.mod:MyReward": 1}`.
         judge: The judge of every reward that asks one and does not name its own.
         pay: See `ComponentReward`.
-        environment: The other arguments of `ProactiveVideoEnv`.
+        environment: See `ProactiveVideoEnv`.
 
     Raises:
         InputError: an unknown reward, preset or judge.
@@ -73,13 +77,13 @@ def make(
     if dataset == "proactivevideoqa" and root_of(dataset, data) is None and environment.get("subset") is None:
         warnings.warn(
             "no data given: playing TinyWorld, the bundled data set. For the real benchmark pass "
-            f"data='path/to/ProactiveVideoQA' or set {PROACTIVEVIDEOQA_ROOT}.",
+            f"data='path/to/ProactiveVideoQA' or set {ROOT_VARIABLE}.",
             stacklevel=2,
         )
         dataset = "tinyworld"
     env: gym.Env[Observation, str] = ProactiveVideoEnv(dataset, data=data, **environment)
     for reward, arguments in _configs(rewards).items():
-        cls = _reward_class(reward)
+        cls = KINDS.load(reward, ComponentReward)
         defaults = {"pay": pay, "judge": judge} if issubclass(cls, JudgedReward) else {"pay": pay}
         env = cls(env, **(defaults | dict(arguments)))
     return env
@@ -93,14 +97,3 @@ def _configs(rewards: RewardConfig | None) -> dict[str, Mapping[str, Any]]:
             raise InputError(f"there is no preset of rewards {rewards!r}{did_you_mean(rewards, tuple(PRESETS))}")
         rewards = PRESETS[rewards]
     return {name: value if isinstance(value, Mapping) else {"weight": float(value)} for name, value in rewards.items()}
-
-
-def _reward_class(name: str) -> type[ComponentReward]:
-    if name in REWARDS:
-        return REWARDS[name]
-    if ":" not in name:
-        raise InputError(f"there is no reward {name!r}{did_you_mean(name, tuple(REWARDS))}, or 'module:Class'")
-    found = load_class(name)
-    if not issubclass(found, ComponentReward):
-        raise InputError(f"{name}: expected a subclass of ComponentReward, found {found.__name__}")
-    return found

@@ -29,7 +29,8 @@ class ChatTemplate:
         self._processor = processor
         self.tokenizer = processor.tokenizer
         self.content = lru_cache(maxsize=256)(self._content)
-        self._frame_tokens = lru_cache(self._count_frame)
+        self.picture = lru_cache(maxsize=4096)(self._picture)
+        """The tokens of a picture of a size, (height, width) in pixels."""
         self._specials = re.compile("|".join(re.escape(token) for token in self.tokenizer.all_special_tokens))
         _, self.to_assistant = self._split([_user(_MARKS[0])], _MARKS[0])
         dialogue = [_user(_MARKS[0]), _assistant(_MARKS[1]), _user(_MARKS[2])]
@@ -93,12 +94,12 @@ class ChatTemplate:
 
     def count(self, text: str, frames: Sequence[NDArray[np.uint8]]) -> int:
         """How many tokens the model sees for a rendered text and its frames."""
-        return len(self.tokens(text)) + sum(self._frame_tokens(frame.shape[:2]) - 1 for frame in frames)
+        return len(self.tokens(text)) + sum(len(self.picture(frame.shape[:2])) - 1 for frame in frames)
 
-    def _count_frame(self, size: tuple[int, int]) -> int:
+    def _picture(self, size: tuple[int, int]) -> list[int]:
         blank = np.zeros((*size, 3), np.uint8)
-        ids = self._processor(text=[self._processor.image_token], images=[blank], add_special_tokens=False)["input_ids"]
-        return len(ids[0])
+        read = self._processor(text=[self._processor.image_token], images=[blank], add_special_tokens=False)
+        return [int(token) for token in read["input_ids"][0]]
 
     def _render(self, messages: list[dict[str, Any]]) -> str:
         return str(self._processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))

@@ -4,6 +4,7 @@ An engine never renders dialogue and never decides; a dialogue never sees keys, 
 enters a context only when the next segment begins with it.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -80,6 +81,11 @@ class Drawn:
     """Without the token that ended the reply, unless that was among the allowed ones."""
     log_probs: Mapping[int, float] = field(default_factory=dict)
     """The model's own (temperature 1, nothing banned) for the watched tokens."""
+
+
+def frame_id(frame: NDArray[np.uint8]) -> str:
+    """A name made from a frame's content: an engine encodes frames of one name once."""
+    return hashlib.sha256(repr(frame.shape).encode() + frame.tobytes()).hexdigest()
 
 
 class Context(ABC):

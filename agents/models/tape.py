@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from enum import IntEnum
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -36,7 +35,6 @@ class Speller:
         self.template = ChatTemplate(processor)
         self.end = self.template.tokens(self.template.to_user)[0]
         """The token that ends a reply."""
-        self._processor = processor
         self._placeholder = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
 
     def spell(self, text: str, sizes: Sequence[tuple[int, int]]) -> list[int]:
@@ -53,15 +51,9 @@ class Speller:
             )
         ids, done = list[int](), 0
         for place, size in zip(places, sizes, strict=True):
-            ids += [*tokens[done:place], *self._picture(size)]
+            ids += [*tokens[done:place], *self.template.picture(size)]
             done = place + 1
         return ids + tokens[done:]
-
-    @lru_cache(maxsize=4096)  # noqa: B019 (lives as long as its run)
-    def _picture(self, size: tuple[int, int]) -> list[int]:
-        blank = np.zeros((*size, 3), np.uint8)
-        read = self._processor(text=[self._processor.image_token], images=[blank], add_special_tokens=False)
-        return [int(token) for token in read["input_ids"][0]]
 
 
 class Tape:

@@ -5,7 +5,6 @@ ids made from their content: the engine encodes and receives one again only if i
 """
 
 import asyncio
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +12,14 @@ from itertools import count
 from typing import Any
 
 from proactive_env.agents.models.agent import ModelAgent, prepare
-from proactive_env.agents.models.engine import Context, Draw, Drawn, Engine, Segment
+from proactive_env.agents.models.engine import Context, Draw, Drawn, Engine, Segment, frame_id
 from proactive_env.errors import EngineError, InputError
 from proactive_env.extras import require
 from proactive_env.serving import background
 
 # On a CPU: a gigabyte of keys and values, threads where the system puts them, and no compiler, which would take longer
 # than what it saves.
-_CPU_SETTINGS = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "TORCHDYNAMO_DISABLE": "1"}
+CPU_SETTINGS = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "TORCHDYNAMO_DISABLE": "1"}
 _CPU_ARGUMENTS = {"gpu_memory_utilization": 0.3, "block_size": 32, "enforce_eager": True}
 _requests = count()
 
@@ -80,7 +79,7 @@ class VllmEngine(Engine):
         from vllm.v1.engine.async_llm import AsyncLLM
 
         cpu = current_platform.is_cpu()
-        with _environment(_CPU_SETTINGS if cpu else {}):
+        with _environment(CPU_SETTINGS if cpu else {}):
             try:
                 self.llm = AsyncLLM.from_engine_args(
                     AsyncEngineArgs(
@@ -174,7 +173,7 @@ class _Conversation(Context):
         self._tokens += [*segment.drawn, *text]
         for frame in segment.frames:
             self._frames.append(Image.fromarray(frame))
-            self._ids.append(hashlib.sha256(repr(frame.shape).encode() + frame.tobytes()).hexdigest())
+            self._ids.append(frame_id(frame))
         prompt = {
             "prompt_token_ids": list(self._tokens),
             "multi_modal_data": {"image": list(self._frames)},

@@ -6,16 +6,29 @@ from pathlib import Path
 
 import numpy as np
 
-from proactive_env.datasets import jsonl, magqa, proactivevideoqa, streamingbench_po, tinyworld
+from proactive_env.datasets import tinyworld
+from proactive_env.datasets.base import Dataset
 from proactive_env.datasets.rows import OnBadRow, raise_bad_row
 from proactive_env.episode import Episode
 from proactive_env.errors import DatasetError
-from proactive_env.plugin import did_you_mean
+from proactive_env.plugin import Registry, did_you_mean
 
-NAMES = ("proactivevideoqa", "streamingbench_po", "mmduet", "jsonl", "tinyworld")
-PROACTIVEVIDEOQA_ROOT = "PROACTIVEVIDEOQA_ROOT"
-"""The environment variable that names ProactiveVideoQA's folder when no root is given."""
-FETCH = "`proactive data fetch proactivevideoqa` downloads it"
+TINYWORLD = "tinyworld"
+"""The data set that the library draws itself: it has splits and needs no folder."""
+
+KINDS = Registry(
+    "data set",
+    {
+        "proactivevideoqa": "proactive_env.datasets.proactivevideoqa:ProactiveVideoQA",
+        "streamingbench_po": "proactive_env.datasets.streamingbench_po:StreamingBenchPO",
+        "magqa": "proactive_env.datasets.magqa:Magqa",
+        "mmduet": "proactive_env.datasets.magqa:Magqa",  # the name of old
+        "jsonl": "proactive_env.datasets.jsonl:JsonLines",
+    },
+)
+"""The formats of annotations that have names; all others are named by `module:Class` or `file.py:Class`."""
+
+NAMES = (*KINDS, TINYWORLD)
 
 
 def load(
@@ -31,7 +44,7 @@ def load(
     """The episodes of a data set.
 
     Args:
-        name: One of `NAMES`.
+        name: One of `NAMES`, or a `Dataset` as `module:Class` or `file.py:Class`.
         root: The data set's folder or annotation file; TinyWorld draws itself and needs none.
         subset: The part of the benchmark to load; None: all of it.
         split: TinyWorld's `train`, `validation` or `test` (the default).
@@ -40,17 +53,19 @@ def load(
         on_bad: Called with the error of each bad row, which is then left out; without it a bad row raises.
 
     Raises:
-        DatasetError: unknown name, missing root, or a bad row.
+        InputError: there is no such data set.
+        DatasetError: missing root, or a bad row.
     """
-    if name not in NAMES:
-        raise DatasetError(f"there is no data set {name!r}{did_you_mean(name, NAMES)}")
-    if name == "tinyworld":
+    if name == TINYWORLD:
         if subset not in (None, "TINYWORLD"):
             raise DatasetError(f"data set 'tinyworld' has no subset {subset!r}; its splits are chosen by split=")
         return tinyworld.load(Path(root) if root else None, split=split, size=size, seed=seed)
+    dataset = dataset_class(name)
     if split is not None:
         raise DatasetError(f"data set {name!r} has no splits, found split={split!r}")
-    episodes = _load_annotations(name, _existing(name, root), subset, on_bad)
+    if subset is not None and not dataset.has_subsets:
+        raise DatasetError(f"data set {name!r} has no subsets, found subset={subset!r}")
+    episodes = dataset().read(_existing(name, dataset, root), subset, on_bad)
     if not episodes:
         raise DatasetError(f"data set {name!r} at {root} holds no usable episode")
     if size is None or size >= len(episodes):
@@ -59,31 +74,33 @@ def load(
     return tuple(episodes[index] for index in sorted(chosen))
 
 
+def dataset_class(name: str) -> type[Dataset]:
+    """The format of annotations that a name, other than TinyWorld's, stands for.
+
+    Raises:
+        InputError: there is none.
+    """
+    if ":" not in name and name not in KINDS:
+        raise DatasetError(f"there is no data set {name!r}{did_you_mean(name, NAMES)}, or 'module:Class'")
+    return KINDS.load(name, Dataset)
+
+
 def root_of(name: str, root: str | Path | None) -> str | None:
-    """The absolute path of `root`, or of what the environment says where it is None."""
-    found = root or (os.environ.get(PROACTIVEVIDEOQA_ROOT) if name == "proactivevideoqa" else None)
+    """The absolute path of `root`, or of what the environment says where it is None.
+
+    Raises:
+        InputError: there is no such data set.
+    """
+    variable = None if root or name == TINYWORLD else dataset_class(name).root_variable
+    found = root or (os.environ.get(variable) if variable else None)
     return str(Path(found).expanduser().resolve()) if found else None
 
 
-def _existing(name: str, root: str | Path | None) -> Path:
-    found = root_of(name, root)
+def _existing(name: str, dataset: type[Dataset], root: str | Path | None) -> Path:
+    found, hint = root_of(name, root), f"; {dataset.hint}" if dataset.hint else ""
     if not found:
-        hint = f", or set {PROACTIVEVIDEOQA_ROOT}; {FETCH}" if name == "proactivevideoqa" else ""
-        raise DatasetError(f"data set {name!r} needs its folder: pass it as root (data= or --data){hint}")
-    path = Path(found)
-    if not path.exists():
-        hint = f"; {FETCH}" if name == "proactivevideoqa" else ""
-        raise DatasetError(f"{path}: no such file or folder for data set {name!r}{hint}")
-    return path
-
-
-def _load_annotations(name: str, root: Path, subset: str | None, on_bad: OnBadRow) -> tuple[Episode, ...]:
-    match name:
-        case "proactivevideoqa":
-            return proactivevideoqa.load(root, subset=subset, on_bad=on_bad)
-        case "jsonl":
-            return jsonl.load(root, subset=subset, on_bad=on_bad)
-    if subset is not None:
-        raise DatasetError(f"data set {name!r} has no subsets, found subset={subset!r}")
-    loader = streamingbench_po.load if name == "streamingbench_po" else magqa.load
-    return loader(root, on_bad=on_bad)
+        variable = f", or set {dataset.root_variable}" if dataset.root_variable else ""
+        raise DatasetError(f"data set {name!r} needs its folder: pass it as root (data= or --data){variable}{hint}")
+    if not Path(found).exists():
+        raise DatasetError(f"{found}: no such file or folder for data set {name!r}{hint}")
+    return Path(found)

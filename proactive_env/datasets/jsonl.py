@@ -6,29 +6,31 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any
 
-from proactive_env.datasets.rows import OnBadRow, annotation_file, build, inside, raise_bad_row
+from proactive_env.datasets.base import Dataset
+from proactive_env.datasets.rows import OnBadRow, annotation_file, build, inside
 from proactive_env.episode import Episode
 from proactive_env.errors import DatasetError
 
 
-def load(root: Path, *, subset: str | None = None, on_bad: OnBadRow = raise_bad_row) -> tuple[Episode, ...]:
-    """The episodes of `root`, a JSON-lines file or a folder that holds one, or those of one subset.
+class JsonLines(Dataset):
+    """The library's own format: a JSON-lines file, or a folder that holds one."""
 
-    Raises:
-        DatasetError: no file, no such subset, or a bad row that `on_bad` does not take.
-    """
-    file = annotation_file(root, ".jsonl")
+    has_subsets = True
 
-    def convert(line: Any) -> Iterator[Episode]:
-        episode = Episode.model_validate(json.loads(line))
-        yield episode.model_copy(update={"video": inside(file.parent, str(episode.video))})
+    def read(self, root: Path, subset: str | None, on_bad: OnBadRow) -> tuple[Episode, ...]:
+        """See `Dataset.read`."""
+        file = annotation_file(root, ".jsonl")
 
-    lines = (line for line in file.read_bytes().splitlines() if line.strip())
-    episodes = build(file, lines, convert, on_bad)
-    chosen = tuple(episode for episode in episodes if subset in (None, episode.subset))
-    if episodes and not chosen:
-        raise DatasetError(f"{file}: no subset {subset!r}, found {', '.join(sorted({e.subset for e in episodes}))}")
-    return chosen
+        def convert(line: Any) -> Iterator[Episode]:
+            episode = Episode.model_validate(json.loads(line))
+            yield episode.model_copy(update={"video": inside(file.parent, str(episode.video))})
+
+        lines = (line for line in file.read_bytes().splitlines() if line.strip())
+        episodes = build(file, lines, convert, on_bad)
+        chosen = tuple(episode for episode in episodes if subset in (None, episode.subset))
+        if episodes and not chosen:
+            raise DatasetError(f"{file}: no subset {subset!r}, found {', '.join(sorted({e.subset for e in episodes}))}")
+        return chosen
 
 
 def write(episodes: Iterable[Episode], file: Path) -> None:

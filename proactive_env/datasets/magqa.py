@@ -6,13 +6,13 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from proactive_env.datasets.base import Dataset
 from proactive_env.datasets.rows import (
     OnBadRow,
     annotation_file,
     build,
     inside,
     newest_question,
-    raise_bad_row,
     read_json_list,
 )
 from proactive_env.episode import Episode, GoldReply, Span, UserTurn
@@ -36,18 +36,17 @@ class _Row(BaseModel):
     answer: list[_Answer]
 
 
-def load(root: Path, *, on_bad: OnBadRow = raise_bad_row) -> tuple[Episode, ...]:
-    """The episodes of `root`: the annotation file, or a folder that holds it alone.
+class Magqa(Dataset):
+    """MMDuet's MAGQA: the annotation file, or a folder that holds it alone."""
 
-    Raises:
-        DatasetError: no annotation file, or a bad row that `on_bad` does not take.
-    """
-    file = annotation_file(root, ".json")
+    def read(self, root: Path, subset: str | None, on_bad: OnBadRow) -> tuple[Episode, ...]:
+        """See `Dataset.read`."""
+        file = annotation_file(root, ".json")
 
-    def convert(row: Any) -> Iterator[Episode]:
-        yield _episode(_Row.model_validate(row), file.parent / "videos")
+        def convert(row: Any) -> Iterator[Episode]:
+            yield _episode(_Row.model_validate(row), file.parent / "videos")
 
-    return build(file, read_json_list(file), convert, on_bad)
+        return build(file, read_json_list(file), convert, on_bad)
 
 
 def _episode(row: _Row, videos: Path) -> Episode:

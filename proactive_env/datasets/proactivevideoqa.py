@@ -7,12 +7,15 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from proactive_env.datasets.rows import OnBadRow, build, inside, raise_bad_row, read_json_list
+from proactive_env.datasets.base import Dataset
+from proactive_env.datasets.rows import OnBadRow, build, inside, read_json_list
 from proactive_env.episode import Episode, GoldReply, Span, UserTurn
 from proactive_env.errors import DatasetError
 from proactive_env.plugin import did_you_mean
 
 SUBSETS = ("WEB", "EGO", "TV", "VAD")
+ROOT_VARIABLE = "PROACTIVEVIDEOQA_ROOT"
+"""The environment variable that names the folder when none is given."""
 
 
 class _Message(BaseModel):
@@ -34,26 +37,31 @@ class _Row(BaseModel):
     answer: list[_Answer]
 
 
-def load(root: Path, *, subset: str | None = None, on_bad: OnBadRow = raise_bad_row) -> tuple[Episode, ...]:
-    """The episodes of one subset, or of every subset that `root` holds, in the files' order.
+class ProactiveVideoQA(Dataset):
+    """ProactiveVideoQA's folder, or some of its subsets in it."""
 
-    Raises:
-        DatasetError: no such subset, or a bad row that `on_bad` does not take.
-    """
-    if subset is not None and subset not in SUBSETS:
-        raise DatasetError(f"ProactiveVideoQA has no subset {subset!r}{did_you_mean(subset, SUBSETS)}")
-    present = [name for name in SUBSETS if (root / name / "anno.json").is_file()]
-    wanted = present if subset is None else [subset]
-    if not wanted or not set(wanted) <= set(present):
-        raise DatasetError(
-            f"{root}: expected {subset or '<SUBSET>'}/anno.json and {subset or '<SUBSET>'}/videos/ "
-            f"(subsets {', '.join(SUBSETS)}), found {', '.join(present) or 'none of them'}"
-        )
-    episodes = tuple(episode for name in wanted for episode in _load_subset(root / name, on_bad))
-    counts = Counter(episode.question_id for episode in episodes)
-    if twice := [question_id for question_id, count in counts.items() if count > 1]:
-        raise DatasetError(f"{root}: question_id {twice[0]!r} stands in two subsets; load them one by one (subset=)")
-    return episodes
+    has_subsets = True
+    root_variable = ROOT_VARIABLE
+    hint = "`proactive data fetch proactivevideoqa` downloads it"
+
+    def read(self, root: Path, subset: str | None, on_bad: OnBadRow) -> tuple[Episode, ...]:
+        """See `Dataset.read`."""
+        if subset is not None and subset not in SUBSETS:
+            raise DatasetError(f"ProactiveVideoQA has no subset {subset!r}{did_you_mean(subset, SUBSETS)}")
+        present = [name for name in SUBSETS if (root / name / "anno.json").is_file()]
+        wanted = present if subset is None else [subset]
+        if not wanted or not set(wanted) <= set(present):
+            raise DatasetError(
+                f"{root}: expected {subset or '<SUBSET>'}/anno.json and {subset or '<SUBSET>'}/videos/ "
+                f"(subsets {', '.join(SUBSETS)}), found {', '.join(present) or 'none of them'}"
+            )
+        episodes = tuple(episode for name in wanted for episode in _load_subset(root / name, on_bad))
+        counts = Counter(episode.question_id for episode in episodes)
+        if twice := [question_id for question_id, count in counts.items() if count > 1]:
+            raise DatasetError(
+                f"{root}: question_id {twice[0]!r} stands in two subsets; load them one by one (subset=)"
+            )
+        return episodes
 
 
 def _load_subset(folder: Path, on_bad: OnBadRow) -> tuple[Episode, ...]:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from proactive_env.datasets.rows import OnBadRow, annotation_file, build, inside, raise_bad_row, read_json_list
+from proactive_env.datasets.base import Dataset
+from proactive_env.datasets.rows import OnBadRow, annotation_file, build, inside, read_json_list
 from proactive_env.episode import Episode, GoldReply, Timespan, UserTurn
 
 TOLERANCE_S = 2.0
@@ -38,20 +39,19 @@ class _Row(BaseModel):
     questions: list[_Question]
 
 
-def load(root: Path, *, on_bad: OnBadRow = raise_bad_row) -> tuple[Episode, ...]:
-    """The episodes of `root`: the annotation file, or a folder that holds it alone. Video paths start at that folder.
+class StreamingBenchPO(Dataset):
+    """StreamingBench's Proactive Output: the annotation file, or the folder that holds it alone and the videos."""
 
-    Raises:
-        DatasetError: no annotation file, or a bad row that `on_bad` does not take.
-    """
-    file = annotation_file(root, ".json")
+    def read(self, root: Path, subset: str | None, on_bad: OnBadRow) -> tuple[Episode, ...]:
+        """See `Dataset.read`."""
+        file = annotation_file(root, ".json")
 
-    def convert(row: Any) -> Iterator[Episode]:
-        entry = _Row.model_validate(row)
-        for number, question in enumerate(entry.questions):
-            yield _episode(f"{entry.video_path}#{number}", inside(file.parent, entry.video_path), question)
+        def convert(row: Any) -> Iterator[Episode]:
+            entry = _Row.model_validate(row)
+            for number, question in enumerate(entry.questions):
+                yield _episode(f"{entry.video_path}#{number}", inside(file.parent, entry.video_path), question)
 
-    return build(file, read_json_list(file), convert, on_bad)
+        return build(file, read_json_list(file), convert, on_bad)
 
 
 def _episode(question_id: str, video: Path, question: _Question) -> Episode:

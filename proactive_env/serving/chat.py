@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import urlsplit
 
 from proactive_env.errors import ChatRejected, ChatUnavailable, InputError
@@ -75,6 +75,16 @@ def without_thoughts(text: str) -> str:
         '  2'
     """
     return re.sub(r"<think>.*?(?:</think>|\Z)", " ", text, flags=re.DOTALL).rpartition("</think>")[2]
+
+
+class ChatOptions(TypedDict, total=False):
+    """How `ChatClient` asks; agents and judges on a server hand it on."""
+
+    api_key_env: str
+    concurrency: int
+    timeout: float
+    retries: int
+    price: Sequence[float] | None
 
 
 class ChatClient:

@@ -8,7 +8,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from proactive_env.datasets.catalog import PROACTIVEVIDEOQA_ROOT
+from proactive_env.datasets.proactivevideoqa import ROOT_VARIABLE
 from proactive_env.recipes import console
 from proactive_env.recipes.doctor import Facts, collect
 
@@ -63,7 +63,7 @@ def _check_rows(cache: Facts, video: Facts, real: Facts) -> dict[str, str]:
         "cache folder": f"{cache['folder']}\n{decimal(cache['bytes'])}, {cache['problem'] or 'can be written'}",
         "libx264 encoding": video["libx264_encoding_problem"] or "works",
         "H.264 decoding": video["h264_decoding_problem"] or "works",
-        PROACTIVEVIDEOQA_ROOT: real["problem"] or (loaded if real["root"] else "not set"),
+        ROOT_VARIABLE: real["problem"] or (loaded if real["root"] else "not set"),
     }
 
 

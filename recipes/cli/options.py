@@ -1,18 +1,18 @@
 """Options that commands share, and what is made of them."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
 
-from proactive_env.datasets.catalog import root_of
+from proactive_env.datasets.catalog import NAMES, root_of
 from proactive_env.errors import InputError
 from proactive_env.recipes.evaluate.episodes import BenchmarkConfig
 
-BenchmarkName = Literal["proactivevideoqa", "streamingbench_po", "mmduet", "jsonl", "tinyworld"]
-Benchmark = Annotated[BenchmarkName, typer.Option(help="The data set; tinyworld is bundled.")]
-RunBenchmark = Annotated[BenchmarkName | None, typer.Option(help="The data set of --predictions; a run knows its own.")]
+_NAMES = ", ".join(NAMES)
+Benchmark = Annotated[str, typer.Option(help=f"The data set: {_NAMES} (bundled); or file.py:Class.")]
+RunBenchmark = Annotated[str | None, typer.Option(help="The data set of --predictions; a run knows its own.")]
 Data = Annotated[Path | None, typer.Option(help="The data set's folder or annotation file.", exists=True)]
 Subset = Annotated[str | None, typer.Option(help="A part of the benchmark, such as WEB; default: all of it.")]
 Split = Annotated[str | None, typer.Option(help="TinyWorld's train, validation or test; default: test.")]

@@ -169,7 +169,7 @@ def _require_videos(out: Path, subset: str | None, archives: list[str]) -> None:
         InputError: annotated videos are missing.
     """
     skipped: list[DatasetError] = []
-    episodes = proactivevideoqa.load(out, subset=subset, on_bad=skipped.append)
+    episodes = proactivevideoqa.ProactiveVideoQA().read(out, subset, skipped.append)
     console.report_skipped([str(error) for error in skipped])
     videos = list(dict.fromkeys(episode.video for episode in episodes))
     missing = [video for video in videos if not video.is_file()]

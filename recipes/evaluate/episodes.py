@@ -1,13 +1,14 @@
 """Which episodes a recipe plays or trains on."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from proactive_env import datasets
+from proactive_env.datasets.catalog import TINYWORLD, dataset_class
 from proactive_env.datasets.rows import raise_bad_row
 from proactive_env.episode import Episode
+from proactive_env.plugin import portable
 
 
 class BenchmarkConfig(BaseModel):
@@ -15,7 +16,8 @@ class BenchmarkConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    benchmark: Literal["proactivevideoqa", "streamingbench_po", "mmduet", "jsonl", "tinyworld"]
+    benchmark: str
+    """A name that `proactive_env.datasets.load` knows, or a class of your own."""
     data: str | None = None
     """The data set's folder or annotation file, absolute."""
     subset: str | None = None
@@ -25,6 +27,13 @@ class BenchmarkConfig(BaseModel):
     """How many episodes; None: all, or TinyWorld's 64."""
     seed: int = 0
     """Seed of TinyWorld's stories, or of the choice of `size` episodes."""
+
+    @field_validator("benchmark")
+    @classmethod
+    def _known(cls, benchmark: str) -> str:
+        if benchmark != TINYWORLD:
+            dataset_class(benchmark)
+        return str(portable(benchmark))
 
     def load(self, on_skipped: Callable[[str], None] | None = None) -> Sequence[Episode]:
         """The episodes.

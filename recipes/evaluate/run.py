@@ -115,7 +115,11 @@ class Run:
             rollout(
                 agent,
                 episodes,
-                environment=config.model_dump(include={"frame_interval", "frames_per_turn", "full_video"}),
+                environment={
+                    "frame_interval": config.frame_interval,
+                    "frames_per_turn": config.frames_per_turn,
+                    "full_video": config.full_video,
+                },
                 on_transcript=keep,
                 on_bad_video=skip,
                 concurrency=concurrency,

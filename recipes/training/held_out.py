@@ -9,6 +9,7 @@ from proactive_env.agents.models.agent import ModelAgent
 from proactive_env.agents.models.engine import Decoding
 from proactive_env.agents.models.transformers import TransformersEngine
 from proactive_env.agents.rollout import rollout
+from proactive_env.environment import EnvironmentArguments
 from proactive_env.episode import Episode, Timespan
 from proactive_env.errors import VideoError
 from proactive_env.recipes.evaluate.rules.proactivevideoqa import pool_subset
@@ -24,8 +25,7 @@ class HeldOut:
     """Episodes to play, and how."""
 
     episodes: Sequence[Episode]
-    environment: dict[str, Any]
-    """Arguments of `ProactiveVideoEnv`."""
+    environment: EnvironmentArguments
     decoding: Decoding
 
     def __len__(self) -> int:

@@ -8,8 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from proactive_env.errors import InputError
-from proactive_env.plugin import Spec, construct, did_you_mean, load_class
+from proactive_env.plugin import Registry
 from proactive_env.serving import background
 from proactive_env.serving.chat import Usage
 
@@ -71,10 +70,13 @@ class AsyncJudge(Judge):
         return background.run(self.repeats_async(earlier, reply))
 
 
-KINDS = {
-    "lexical": "proactive_env.rewards.judges.lexical:LexicalJudge",
-    "chat": "proactive_env.rewards.judges.chat:ChatJudge",
-}
+KINDS = Registry(
+    "judge",
+    {
+        "lexical": "proactive_env.rewards.judges.lexical:LexicalJudge",
+        "chat": "proactive_env.rewards.judges.chat:ChatJudge",
+    },
+)
 """The judges that have names; all others are named by `module:Class` or `file.py:Class`."""
 
 
@@ -89,17 +91,7 @@ def make_judge(config: JudgeConfig) -> Judge:
         'lexical'
     """
     arguments = dict(config) if isinstance(config, Mapping) else {"kind": config}
-    spec = Spec.parse(str(arguments.pop("kind", "lexical")))
-    if spec.kind in KINDS:
-        cls, positional = load_class(KINDS[spec.kind]), [spec.argument] if spec.argument else []
-    elif spec.argument:
-        cls, positional = load_class(spec.head), []
-    else:
-        raise InputError(f"there is no judge {spec.kind!r}{did_you_mean(spec.kind, tuple(KINDS))}, or 'module:Class'")
-    if not issubclass(cls, Judge):
-        raise InputError(f"judge {config!r}: expected a subclass of Judge, found {cls.__name__}")
-    judge: Judge = construct(cls, str(config), *positional, **(spec.options | arguments))
-    return judge
+    return KINDS.construct(str(arguments.pop("kind", "lexical")), Judge, **arguments)
 
 
 def shorten(text: str, longest: int = LONGEST_TEXT) -> str:

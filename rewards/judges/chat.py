@@ -10,12 +10,12 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 from proactive_env.errors import ChatRejected, ChatUnavailable, InputError, JudgeUnavailable
 from proactive_env.rewards.judges.base import LONGEST_TEXT, AsyncJudge, shorten
 from proactive_env.serving.cache import AnswerCache
-from proactive_env.serving.chat import ChatClient, without_thoughts
+from proactive_env.serving.chat import ChatClient, ChatOptions, without_thoughts
 from proactive_env.video import cache_folder
 
 PROMPTS = Path(__file__).parent / "prompts"
@@ -37,7 +37,8 @@ class ChatJudge(AsyncJudge):
     Args:
         model: The model's name on the server.
         prompts: A folder, as an absolute path, with files that replace the library's prompts of the same name.
-        url, api_key_env, concurrency, timeout, retries, price: See `ChatClient`.
+        url: The server's base URL; see `ChatClient`.
+        server: How it is asked; see `ChatClient`.
 
     Raises:
         InputError: an argument cannot be used.
@@ -53,26 +54,14 @@ class ChatJudge(AsyncJudge):
         model: str = "",
         url: str | None = None,
         *,
-        api_key_env: str = "OPENAI_API_KEY",
         prompts: str | None = None,
-        concurrency: int = 16,
-        timeout: float = 60.0,
-        retries: int = 4,
-        price: Sequence[float] | None = None,
+        **server: Unpack[ChatOptions],
     ) -> None:
         if not model:
             raise InputError("a chat judge needs the model's name: 'chat:MODEL?url=URL', or --judge-model")
         self.model = model
         self.last_text = ""
-        self._client = ChatClient(
-            model,
-            url,
-            api_key_env=api_key_env,
-            concurrency=concurrency,
-            timeout=timeout,
-            retries=retries,
-            price=price,
-        )
+        self._client = ChatClient(model, url, **server)
         self.usage = self._client.usage
         self._prompts = _read_prompts(prompts)
         self._version = hashlib.sha256(json.dumps(self._prompts, sort_keys=True).encode()).hexdigest()[:12]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from proactive_env import agents
 from proactive_env.agents.models.checkpoint import load_processor
 from proactive_env.agents.models.tape import Speller
+from proactive_env.environment import EnvironmentArguments
 from proactive_env.errors import InputError
 from proactive_env.extras import require
 from proactive_env.recipes.record import alone, record
@@ -137,7 +138,11 @@ def _fit(
 def _held_out(config: SftConfig) -> HeldOut | None:
     if config.held_out is None:
         return None
-    environment = config.model_dump(include={"frame_interval", "frames_per_turn", "max_pixels"})
+    environment: EnvironmentArguments = {
+        "frame_interval": config.frame_interval,
+        "frames_per_turn": config.frames_per_turn,
+        "max_pixels": config.max_pixels,
+    }
     return HeldOut(config.held_out.load(), environment, config.decoding)
 
 

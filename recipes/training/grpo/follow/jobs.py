@@ -80,7 +80,11 @@ class LocalJob(Job):
 
 
 def end_session(session: int) -> None:
-    """Kill all other processes of a session, Ray's and vLLM's orphans included."""
+    """Kill all other processes of a session, Ray's and vLLM's orphans included.
+
+    Args:
+        session: The id of the process that leads it; nothing ends where that process leads none, as in a login shell.
+    """
     import psutil
 
     for pid in psutil.pids():

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from proactive_env.agents.models.engine import Decoding
+from proactive_env.agents.models.vllm import CPU_SETTINGS
+from proactive_env.environment import EnvironmentArguments
 from proactive_env.recipes.record import read_record
 from proactive_env.recipes.training.grpo.config import GrpoConfig
 from proactive_env.recipes.training.grpo.folder import FAILURE, HELD_OUT_ROWS, Folder
@@ -34,9 +36,7 @@ _ON_A_CPU = {
     "PYTHONPATH": os.pathsep.join(filter(None, [str(CPU.parent), os.environ.get("PYTHONPATH")])),
     "DS_ACCELERATOR": "cpu",
     "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count())),  # Ray's own choice is 1
-    "TORCHDYNAMO_DISABLE": "1",  # compiling takes longer than what it saves
-    "VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "1"),  # GiB
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the actor and the engine share the cores
+    **{name: os.environ.get(name, value) for name, value in CPU_SETTINGS.items()},
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process less for each engine
 }
 
@@ -55,7 +55,7 @@ def main(out: Path) -> None:
         sys.exit(1)
     finally:
         if config.address is None:
-            end_session(os.getsid(0))
+            end_session(os.getpid())
 
 
 def _train(config: GrpoConfig, out: Path) -> None:
@@ -136,7 +136,12 @@ def _play_held_out(config: GrpoConfig, folder: Folder, model: str, step: int) ->
     ids = {Task.model_validate_json(row["label"]).question_id for row in folder.rows(HELD_OUT_ROWS)}
     episodes = [episode for episode in config.held_out.load(lambda _: None) if episode.question_id in ids]
     decoding = Decoding(format=play.format, max_new_tokens=play.max_new_tokens, max_context=play.max_tokens)
-    held_out = HeldOut(episodes, play.model_dump(include={"frame_interval", "frames_per_turn", "max_pixels"}), decoding)
+    environment: EnvironmentArguments = {
+        "frame_interval": play.frame_interval,
+        "frames_per_turn": play.frames_per_turn,
+        "max_pixels": play.max_pixels,
+    }
+    held_out = HeldOut(episodes, environment, decoding)
     engine = {
         "dtype": "bfloat16",
         "max_model_len": play.max_tokens,

@@ -5,7 +5,6 @@ token than the template's, the template's stands there, and is not trained.
 """
 
 import asyncio
-import hashlib
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from proactive_env.agents.models.engine import Context, Draw, Drawn, Engine, Segment
+from proactive_env.agents.models.engine import Context, Draw, Drawn, Engine, Segment, frame_id
 from proactive_env.agents.models.tape import Role, Speller, Tape
 from proactive_env.agents.models.vllm import complete
 
@@ -140,9 +139,8 @@ class Recording(Context):
         self._log_probs += self._said + [0.0] * (len(tokens) - len(self._said))
         self._prompt += [*segment.drawn, *speller.template.tokens(segment.text)]
         for frame in segment.frames:
-            digest = hashlib.sha256(repr(frame.shape).encode() + frame.tobytes()).hexdigest()
             self.images.append(Image.fromarray(frame))
-            self.image_ids.append(f"{self._engine.period}-{digest}")
+            self.image_ids.append(f"{self._engine.period}-{frame_id(frame)}")
 
 
 class Features:

@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -25,20 +24,12 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What the environment answered to a reset or an action."""
-
-    observation: Observation
-    info: dict[str, Any]
-    """That of the last step holds `proactive_episode`."""
-    over: bool = False
-
-
 class EnvironmentThread:
     """An environment and the thread that it lives in."""
 
     def __init__(self) -> None:
+        self.info: dict[str, Any] = {}
+        """Those of the last reset or step; the last step's hold `proactive_episode`."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="proactive_env episode")
         self._env: gym.Env[Observation, str] | None = None
 
@@ -46,17 +37,17 @@ class EnvironmentThread:
         """Make the environment."""
         self._env = await self._do(make_env)
 
-    async def reset(self, task: Task) -> Shown:
+    async def reset(self, task: Task) -> Observation:
         """Start the task's window."""
         return await self._do(self._reset, task)
 
-    async def step(self, action: str) -> Shown:
-        """Say `action`."""
+    async def step(self, action: str) -> Observation | None:
+        """Say `action`; None at the end."""
         return await self._do(self._step, action)
 
-    async def replay(self, task: Task, actions: Sequence[str]) -> Shown:
+    async def replay(self, task: Task, actions: Sequence[str]) -> None:
         """Play the task's window again with the same actions; judges are asked what they have not answered yet."""
-        return await self._do(self._replay, task, actions)
+        await self._do(self._replay, task, actions)
 
     @property
     def transcript(self) -> Transcript:
@@ -76,16 +67,18 @@ class EnvironmentThread:
         assert self._env is not None
         return self._env
 
-    def _reset(self, task: Task) -> Shown:
-        return Shown(*self._made().reset(seed=task.seed, options=task.options))
+    def _reset(self, task: Task) -> Observation:
+        observation, self.info = self._made().reset(seed=task.seed, options=task.options)
+        return observation
 
-    def _step(self, action: str) -> Shown:
-        observation, _, terminated, truncated, info = self._made().step(action)
-        return Shown(observation, info, terminated or truncated)
+    def _step(self, action: str) -> Observation | None:
+        observation, _, terminated, truncated, self.info = self._made().step(action)
+        return None if terminated or truncated else observation
 
-    def _replay(self, task: Task, actions: Sequence[str]) -> Shown:
+    def _replay(self, task: Task, actions: Sequence[str]) -> None:
         self._reset(task)
-        return [self._step(action) for action in actions][-1]
+        for action in actions:
+            self._step(action)
 
 
 class Environments:
@@ -105,17 +98,17 @@ class Environments:
     async def lend(self, source: BenchmarkConfig, *, paid: bool) -> AsyncIterator[EnvironmentThread]:
         """An environment over a data set, with rewards or without, for the length of the block."""
         idle = self._idle.setdefault((source, paid), [])
-        stage = idle.pop() if idle else None
+        environment = idle.pop() if idle else None
         try:
-            if stage is None:
-                stage = EnvironmentThread()
-                await stage.build(lambda: self._make(source, paid))
-            yield stage
+            if environment is None:
+                environment = EnvironmentThread()
+                await environment.build(lambda: self._make(source, paid))
+            yield environment
         except BaseException:
-            if stage is not None:
-                stage.close()
+            if environment is not None:
+                environment.close()
             raise
-        idle.append(stage)
+        idle.append(environment)
 
     def close(self) -> None:
         """Close those that are not lent."""

@@ -9,23 +9,25 @@ import logging
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from openrlhf.utils.agent import AgentExecutorBase
 
-from proactive_env.agents.models.dialogue import FORMATS, Dialogue
+from proactive_env.agents.base import Conversation
+from proactive_env.agents.models.dialogue import FORMATS
 from proactive_env.agents.models.engine import Decoding
 from proactive_env.agents.models.tape import Speller
+from proactive_env.agents.rollout import converse, with_stats
+from proactive_env.environment import Observation
 from proactive_env.errors import InputError
 from proactive_env.recipes.training.grpo.config import PlayConfig
 from proactive_env.recipes.training.grpo.held_out_log import HeldOutLog
 from proactive_env.recipes.training.grpo.task import Task
 from proactive_env.recipes.training.grpo.worker.engine import ContextFullError, Features, RolloutEngine
-from proactive_env.recipes.training.grpo.worker.environments import Environments, EnvironmentThread, Shown
+from proactive_env.recipes.training.grpo.worker.environments import Environments, EnvironmentThread
 from proactive_env.recipes.training.grpo.worker.outcome import is_paid, outcome
-from proactive_env.turn import NO_REPLY, Reply, Transcript
+from proactive_env.turn import NO_REPLY, Reply
 
 _log = logging.getLogger(__name__)
 _LONGEST_PAUSE_S = 60.0
@@ -136,22 +138,23 @@ class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
             top_k=self._play.top_k,
             max_context=max_length,
         )
-        async with self._environments.lend(task.episodes, paid=not task.held_out) as stage:
-            shown = await stage.reset(task)
-            dialogue = await asyncio.to_thread(
-                FORMATS[decoding.format], engine, speller.template, decoding, history=shown.info["history"]
+        async with self._environments.lend(task.episodes, paid=not task.held_out) as environment:
+            observation = await environment.reset(task)
+            history = environment.info["history"]
+            dialogue = UntilFull(
+                await asyncio.to_thread(FORMATS[decoding.format], engine, speller.template, decoding, history=history)
             )
-            replies, truncated, shown = await _converse(dialogue, stage, shown)
+            replies = await converse(dialogue, observation, environment.step)
             if not task.held_out:
-                shown = await self._pay(stage, task, [reply.text for reply in replies], shown)
-            transcript = _with_stats(stage.transcript, replies)
+                await self._pay(environment, task, [reply.text for reply in replies])
+            transcript, info = with_stats(environment.transcript, replies), environment.info
         assert engine.recording is not None
         tokens, ranges, log_probs = engine.recording.finish()
         sequence = {
             "observation_tokens": tokens,
             "action_ranges": ranges,
             "rollout_log_probs": log_probs if sampling.logprobs is not None else None,
-            "truncated": truncated,
+            "truncated": dialogue.full,
         }
         if task.held_out:
             await asyncio.to_thread(self._held_out.append, transcript)
@@ -159,7 +162,7 @@ class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
             return sequence | {"action_ranges": ranges or last, "reward": math.nan, "scores": math.nan}
         if not ranges:
             raise RuntimeError("the model drew nothing that can be trained")
-        end = outcome(shown.info["proactive_episode"], transcript, truncated=truncated)
+        end = outcome(info["proactive_episode"], transcript, truncated=dialogue.full)
         call = self._reader.submit(features.of, engine.recording.images, engine.recording.image_ids)
         return sequence | {
             "mm_train_inputs": await asyncio.wrap_future(call),
@@ -168,11 +171,11 @@ class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
             "extra_logs": end.numbers,
         }
 
-    async def _pay(self, stage: EnvironmentThread, task: Task, actions: Sequence[str], shown: Shown) -> Shown:
-        """The last step, played again with pauses in between until every term is paid."""
+    async def _pay(self, environment: EnvironmentThread, task: Task, actions: Sequence[str]) -> None:
+        """Play the window again, with pauses in between, until every term is paid."""
         clock = asyncio.get_running_loop().time
         deadline, pause = clock() + self._play.judge_patience, 1.0
-        while not is_paid(episode := shown.info["proactive_episode"]):
+        while not is_paid(episode := environment.info["proactive_episode"]):
             left = deadline - clock()
             if left <= 0:
                 raise JudgeSilentError(
@@ -183,8 +186,7 @@ class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
             _log.warning("%s: a judge gave no answer; asking again for %.0f s", task.name, left)
             await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE_S)
-            shown = await stage.replay(task, actions)
-        return shown
+            await environment.replay(task, actions)
 
     def _spell(self, processor: Any) -> tuple[Speller, Features]:
         """What is made of the checkpoint's processor, once: OpenRLHF hands over another copy with every prompt."""
@@ -193,24 +195,18 @@ class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
         return self._spelling
 
 
-async def _converse(dialogue: Dialogue, stage: EnvironmentThread, shown: Shown) -> tuple[list[Reply], bool, Shown]:
-    """Play to the end: the replies, whether the context was full before, and the last step."""
-    replies: list[Reply] = []
-    full = False
-    while not shown.over:
-        reply = Reply(NO_REPLY)
-        if not full:
+class UntilFull(Conversation):
+    """A dialogue that is silent once its context is full."""
+
+    def __init__(self, dialogue: Conversation) -> None:
+        self._dialogue = dialogue
+        self.full = False
+
+    async def respond(self, observation: Observation) -> Reply:
+        """See `Conversation.respond`."""
+        if not self.full:
             try:
-                reply = await dialogue.respond(shown.observation)
+                return await self._dialogue.respond(observation)
             except ContextFullError:
-                full = True
-        replies.append(reply)
-        shown = await stage.step(reply.text)
-    return replies, full, shown
-
-
-def _with_stats(transcript: Transcript, replies: Sequence[Reply]) -> Transcript:
-    """The transcript with the agent's numbers about each turn, those that are finite."""
-    stats = [{name: value for name, value in reply.stats.items() if math.isfinite(value)} for reply in replies]
-    turns = zip(transcript.turns, stats, strict=True)
-    return replace(transcript, turns=tuple(turn.model_copy(update={"stats": one}) for turn, one in turns))
+                self.full = True
+        return Reply(NO_REPLY)
