@@ -60,6 +60,12 @@ class GrpoConfig(Frozen):
     window: tuple[float, float] | None = (20.0, 60.0)
     """Shortest and longest part of a video that is played at once, seconds; None: whole episodes."""
 
+    credit: Literal["episode", "turn"] = "episode"
+    """What a token is paid for: the whole episode (MMDuet2), or what its own turn and those after it earn, compared
+    with the same turn of the group's other rollouts."""
+    discount: float = Field(default=1.0, ge=0, le=1)
+    """What a credit counts one turn earlier, with `credit: turn`."""
+
     group: int = Field(default=4, ge=2)
     """Rollouts of one window, whose rewards are compared."""
     windows_per_step: int = Field(default=8, ge=1)
@@ -151,6 +157,12 @@ class GrpoConfig(Frozen):
                 "importance_correction compares the engine's probabilities with the actor's, and top_k, top_p and "
                 "format open_turn restrict the engine's: set importance_correction=false, or draw from all tokens"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _discounted_by_turn(self) -> "GrpoConfig":
+        if self.credit == "episode" and self.discount != 1:
+            raise ValueError("discount counts turns: set credit=turn, or discount=1")
         return self
 
     @model_validator(mode="after")

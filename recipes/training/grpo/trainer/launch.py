@@ -26,7 +26,9 @@ from proactive_env.recipes.training.grpo.prepare.flags import flags
 from proactive_env.recipes.training.grpo.prepare.preflight import Measures
 from proactive_env.recipes.training.grpo.task import Task
 from proactive_env.recipes.training.grpo.trainer.checkpoint import export
+from proactive_env.recipes.training.grpo.trainer.hook import DISCOUNT
 
+SETUP_HOOK = "proactive_env.recipes.training.grpo.trainer.hook.install"
 TRAINER = "openrlhf.cli.train_ppo_ray"
 CPU = Path(__file__).parent / "cpu" / "sitecustomize.py"
 _ATTEMPTS = 3
@@ -87,6 +89,8 @@ def _ray(config: GrpoConfig) -> Iterator[bool]:
     here = config.address is None
     cuda = _has_cuda(config)
     environment = _ENVIRONMENT | ({} if cuda else _ON_A_CPU)
+    if config.credit == "turn":
+        environment |= {DISCOUNT: str(config.discount)}
     os.environ.update(environment)
     alone: dict[str, Any] = {"num_cpus": max(os.cpu_count() or 1, config.all_gpus + 2), "include_dashboard": False}
     if not cuda:
@@ -94,7 +98,7 @@ def _ray(config: GrpoConfig) -> Iterator[bool]:
     options = {"address": "local", **alone} if here else {"address": "auto"}
     for left in reversed(range(_ATTEMPTS)):
         try:
-            ray.init(runtime_env={"env_vars": environment}, **options)
+            ray.init(runtime_env={"env_vars": environment, "worker_process_setup_hook": SETUP_HOOK}, **options)
             break
         except Exception as error:  # Ray raises no other; it gives its agents 15 s, which a busy machine may not have
             if not left or "timed out during startup" not in str(error):

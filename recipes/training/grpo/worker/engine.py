@@ -15,6 +15,7 @@ import numpy as np
 from proactive_env.agents.models.engine import Context, Draw, Drawn, Engine, Segment, frame_id
 from proactive_env.agents.models.tape import Role, Speller, Tape
 from proactive_env.agents.models.vllm import complete
+from proactive_env.recipes.training.grpo.rollout_credits import TurnTokens
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -57,6 +58,8 @@ class RolloutEngine(Engine):
         self.longest_context = min(longest_context, llm.model_config.max_model_len)
         self.most_frames = llm.model_config.multimodal_config.get_limit_per_prompt("image")
         self.period = period
+        self.turn = 0
+        """The turn that is played, counted from the first one."""
         self.recording: Recording | None = None
         """The newest context."""
         self._held_out = held_out
@@ -98,8 +101,11 @@ class Recording(Context):
         self._engine = engine
         self._prompt: list[int] = []  # for vLLM: one token an image
         self._tape = Tape()
+        self._turns: list[int] = []
+        """Of each token, -1 for those that are read."""
         self._log_probs: list[float] = []
         self._said: list[float] = []
+        self._said_by = 0
 
     async def sample(self, segment: Segment, draw: Draw) -> Drawn:
         """See `Context.sample`."""
@@ -114,21 +120,25 @@ class Recording(Context):
         reply = tokens[:-1] if tokens[-1] in draw.ends and not draw.allowed else tokens
         said = tokens if tokens[-1] == self._engine.speller.end else reply
         self._tape.say(said)
+        self._said_by = self._engine.turn
         if completion.logprobs is None:
             self._said = [0.0] * len(said)
             return Drawn(reply, dict.fromkeys(draw.watched, math.nan))
         self._said = [place[token].logprob for token, place in zip(said, completion.logprobs, strict=False)]
         return Drawn(reply, {token: completion.logprobs[0][token].logprob for token in draw.watched})
 
-    def finish(self) -> tuple[list[int], list[tuple[int, int]], list[float]]:
-        """The conversation's tokens, the ranges a..b-1 of those that are trained, and the log-probability of each.
+    def finish(self) -> tuple[list[int], tuple[TurnTokens, ...], list[float]]:
+        """The conversation's tokens, those of them that are trained, and the log-probability of each.
 
         The log-probabilities are 0.0 for tokens that are read.
         """
+        turns = [*self._turns, *[self._said_by] * len(self._said)]
         ids, roles = self._tape.cut()
         edges = np.flatnonzero(np.diff(roles != Role.READ, prepend=False, append=False))
-        ranges = [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
-        return ids.tolist(), ranges, self._log_probs + self._said
+        trained = tuple(
+            TurnTokens(turn=turns[start], start=int(start), end=int(end)) for start, end in edges.reshape(-1, 2)
+        )
+        return ids.tolist(), trained, self._log_probs + self._said
 
     def _read(self, segment: Segment) -> None:
         from PIL import Image
@@ -136,6 +146,7 @@ class Recording(Context):
         speller = self._engine.speller
         tokens = [*segment.drawn, *speller.spell(segment.text, [frame.shape[:2] for frame in segment.frames])]
         self._tape.read(tokens)
+        self._turns += [self._said_by] * len(self._said) + [-1] * (len(tokens) - len(self._said))
         self._log_probs += self._said + [0.0] * (len(tokens) - len(self._said))
         self._prompt += [*segment.drawn, *speller.template.tokens(segment.text)]
         for frame in segment.frames:

@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from proactive_env.environment import Observation
 from proactive_env.errors import InputError
 from proactive_env.recipes.training.grpo.config import PlayConfig
 from proactive_env.recipes.training.grpo.held_out_log import HeldOutLog
+from proactive_env.recipes.training.grpo.rollout_credits import RolloutCredits
 from proactive_env.recipes.training.grpo.task import Task
 from proactive_env.recipes.training.grpo.worker.engine import ContextFullError, Features, RolloutEngine
 from proactive_env.recipes.training.grpo.worker.environments import Environments, EnvironmentThread
@@ -90,7 +92,8 @@ class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
             images: None: frames come from the environment.
 
         Returns:
-            What OpenRLHF makes an `Experience` of; `extra_logs` are the numbers of `outcome`. A held-out episode is
+            What OpenRLHF makes an `Experience` of; `extra_logs` are the numbers of `outcome`, and the label becomes
+            `RolloutCredits` as JSON. A held-out episode is
             kept, and scored elsewhere: its sequence is its last context, without pixels, and its reward is NaN.
 
         Raises:
@@ -141,15 +144,17 @@ class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
         async with self._environments.lend(task.episodes, paid=not task.held_out) as environment:
             observation = await environment.reset(task)
             history = environment.info["history"]
-            dialogue = UntilFull(
-                await asyncio.to_thread(FORMATS[decoding.format], engine, speller.template, decoding, history=history)
+            begun = await asyncio.to_thread(
+                FORMATS[decoding.format], engine, speller.template, decoding, history=history
             )
+            dialogue = RolloutDialogue(begun, engine)
             replies = await converse(dialogue, observation, environment.step)
             if not task.held_out:
                 await self._pay(environment, task, [reply.text for reply in replies])
             transcript, info = with_stats(environment.transcript, replies), environment.info
         assert engine.recording is not None
-        tokens, ranges, log_probs = engine.recording.finish()
+        tokens, trained, log_probs = engine.recording.finish()
+        ranges = [(said.start, said.end) for said in trained]
         sequence = {
             "observation_tokens": tokens,
             "action_ranges": ranges,
@@ -169,6 +174,7 @@ class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
             "reward": end.reward,
             "scores": end.score,
             "extra_logs": end.numbers,
+            "label": RolloutCredits.of(task.name, info["proactive_episode"], trained).model_dump_json(),
         }
 
     async def _pay(self, environment: EnvironmentThread, task: Task, actions: Sequence[str]) -> None:
@@ -195,15 +201,18 @@ class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
         return self._spelling
 
 
-class UntilFull(Conversation):
-    """A dialogue that is silent once its context is full."""
+class RolloutDialogue(Conversation):
+    """A dialogue that tells its engine which turn is played, and is silent once the context is full."""
 
-    def __init__(self, dialogue: Conversation) -> None:
+    def __init__(self, dialogue: Conversation, engine: RolloutEngine) -> None:
         self._dialogue = dialogue
+        self._engine = engine
+        self._turns = count()
         self.full = False
 
     async def respond(self, observation: Observation) -> Reply:
         """See `Conversation.respond`."""
+        self._engine.turn = next(self._turns)
         if not self.full:
             try:
                 return await self._dialogue.respond(observation)

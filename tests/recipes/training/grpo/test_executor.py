@@ -3,10 +3,11 @@
 import asyncio
 import json
 import math
+import sys
 import threading
 import time
 import warnings
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,15 +22,25 @@ from proactive_env.recipes.evaluate.episodes import BenchmarkConfig
 from proactive_env.recipes.training.grpo.config import PlayConfig
 from proactive_env.recipes.training.grpo.held_out_log import HeldOutLog
 from proactive_env.recipes.training.grpo.task import Task
+from proactive_env.recipes.training.grpo.trainer.credit import turn_credit_maker
 from proactive_env.recipes.training.sft.config import SftConfig
 from proactive_env.recipes.training.sft.examples import teach
 from proactive_env.recipes.training.sft.prepare import label_episodes
+from proactive_env.rewards import make
 from proactive_env.serving import background
 from proactive_env.turn import NO_REPLY
+
+FLASH_ATTN = {
+    "flash_attn.bert_padding": ("index_first_axis", "pad_input", "rearrange", "unpad_input"),
+    "flash_attn.utils.distributed": ("all_gather",),
+}
+for module, functions in FLASH_ATTN.items():  # what OpenRLHF imports, and nothing here calls
+    sys.modules.setdefault(module, ModuleType(module)).__dict__.update(dict.fromkeys(functions))
 
 with warnings.catch_warnings():  # what others' modules warn of while they are imported
     warnings.simplefilter("ignore")
     from openrlhf.trainer.ppo_utils.experience import Experience
+    from openrlhf.trainer.ppo_utils.experience_maker import RemoteExperienceMaker
     from openrlhf.trainer.ppo_utils.samples_generator import SamplesGenerator
     from openrlhf.utils.vlm_utils import merge_mm_train_inputs
 
@@ -276,6 +287,72 @@ def test_a_group_plays_the_same_episode_in_environments_that_are_kept(executor, 
         assert response["scores"] == numbers["pauc"] == numbers["term_pauc"] / 3
     assert {response["extra_logs"]["term_turns"] for response in group} == {0.5 * 3}
     assert len({tuple(response["extra_logs"]) for response in [*group, *alone]}) == 1
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_openrlhf_trains_on_what_each_turn_earned(name, executor, worker, tinyworld, plugins):
+    """Its own maker, subclassed, against a naive recomputation: the same replies said again in a paid environment."""
+    discount, size = 0.5, 3
+    rewards = {"pauc": 3, "replication": 2, "in_span": 0.5, f"{plugins}:Turns": 0.1}
+    tasks = [task(number, tinyworld) for number in (0, 2) for _ in range(size)]
+    responses = rollouts(executor(format=name, rewards=rewards), worker, *tasks)
+    samples = [experience_of(response) for response in responses]
+    for place, sample in enumerate(samples):
+        sample.index, sample.kl = [place], sample.action_mask.float() * 0
+    batch = [Experience.concat_experiences(samples[place : place + 2], 0) for place in range(0, len(samples), 2)]
+    trained = experience_maker(size, discount).compute_advantages_and_returns(batch)
+    found = [row for experience in trained for row in experience.advantages]
+
+    env = make(tinyworld, rewards=rewards, pay="turn")
+    earned = [
+        said_again(env, worker.processor, one, response, name) for one, response in zip(tasks, responses, strict=True)
+    ]
+    for place, (response, row) in enumerate(zip(responses, found, strict=True)):
+        group = range(place - place % size, place - place % size + size)
+        spoken = json.loads(response["label"])["tokens"]
+        expected = []
+        for said in spoken:
+            gained = {
+                one: sum(discount**after * credit for after, credit in enumerate(earned[one][said["turn"] :]))
+                for one in group
+            }
+            others = [value for one, value in gained.items() if one != place]
+            expected += [gained[place] - sum(others) / len(others)] * (said["end"] - said["start"])
+        at = [said["start"] - 1 + step for said in spoken for step in range(said["end"] - said["start"])]
+        scale = float(trained[0].info["advantage_scale"][0])
+        assert (row[at] * scale).tolist() == pytest.approx(expected, abs=1e-5)
+        assert row.abs().sum() == pytest.approx(row[at].abs().sum()), "nothing else is trained"
+    everything = torch_cat(found)[torch_cat([row for one in trained for row in one.action_mask]).bool()]
+    assert everything.square().mean() == pytest.approx(1, abs=1e-4)
+
+
+def experience_maker(group_size, discount):
+    arguments = SimpleNamespace(
+        rollout=SimpleNamespace(n_samples_per_prompt=group_size),
+        algo=SimpleNamespace(advantage=SimpleNamespace(estimator="group_norm", gamma=1.0)),
+        reward=SimpleNamespace(clip_range=(-10, 10), overlong_buffer_len=None, stop_properly_penalty_coef=None),
+    )
+    control = SimpleNamespace(value=0.0)
+    made = turn_credit_maker(RemoteExperienceMaker, discount)
+    return made(None, None, None, None, control, SimpleNamespace(args=arguments), None)
+
+
+def said_again(env, processor, one, response, name):
+    """The reward of each turn for a rollout's replies, which are read out of its tokens."""
+    replies = {}
+    for said in json.loads(response["label"])["tokens"]:
+        text = processor.tokenizer.decode(
+            response["observation_tokens"][said["start"] : said["end"]], skip_special_tokens=True
+        )
+        replies[said["turn"]] = replies.get(said["turn"], "") + text
+    _, info = env.reset(seed=one.seed, options=one.options)
+    return [env.step(replies.get(turn.index, NO_REPLY))[1] for turn in info["plan"].turns]
+
+
+def torch_cat(rows):
+    import torch
+
+    return torch.cat(rows)
 
 
 def test_a_full_context_is_played_to_the_end_in_silence_and_every_turn_is_paid(executor, worker, tinyworld, plugins):
