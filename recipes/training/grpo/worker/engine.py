@@ -66,26 +66,27 @@ class RolloutEngine(Engine):
         self._log_probs = log_probs
 
     def open(self, seed: int) -> Context:
-        """See `Engine.open`; draws depend on the engine's own seed alone, so that no two rollouts are alike.
+        """See `Engine.open`.
 
         Raises:
             ContextFullError: this is not the first context, and nothing may be forgotten.
         """
         if self.recording is not None and not self._held_out:
             raise ContextFullError
-        self.recording = Recording(self)
+        self.recording = Recording(self, seed)
         return self.recording
 
     def close(self) -> None:
         """The engine is the trainer's."""
 
-    async def generate(self, prompt: dict[str, Any], draw: Draw) -> Any:
+    async def generate(self, prompt: dict[str, Any], draw: Draw, seed: int) -> Any:
         """See `proactive_env.agents.models.vllm.complete`."""
         watched = list(draw.watched) if self._held_out or self._log_probs else []
         return await complete(
             self.llm,
             prompt,
             draw,
+            seed=seed,
             logprob_token_ids=watched or None,  # with them comes the drawn token's
             logprobs=0 if self._log_probs and not watched else None,
         )
@@ -94,7 +95,8 @@ class RolloutEngine(Engine):
 class Recording(Context):
     """A conversation, and what the training needs to know about it."""
 
-    def __init__(self, engine: RolloutEngine) -> None:
+    def __init__(self, engine: RolloutEngine, seed: int) -> None:
+        self._seed = seed
         self.images: list[Image] = []
         self.image_ids: list[str] = []
         """Made from the images' content."""
@@ -115,7 +117,7 @@ class Recording(Context):
             "multi_modal_data": {"image": list(self.images)},
             "multi_modal_uuids": {"image": list(self.image_ids)},
         }
-        completion = await self._engine.generate(prompt, draw)
+        completion = await self._engine.generate(prompt, draw, (self._seed + len(self._prompt)) % 2**63)
         tokens = tuple(completion.token_ids)
         reply = tokens[:-1] if tokens[-1] in draw.ends and not draw.allowed else tokens
         said = tokens if tokens[-1] == self._engine.speller.end else reply

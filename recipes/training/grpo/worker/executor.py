@@ -7,8 +7,10 @@ the window's name: an error is never a score.
 import asyncio
 import logging
 import math
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,7 @@ class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
         self._environments = Environments(play)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="proactive_env features")
         self._spelling: tuple[Speller, Features] | None = None
+        self._played = Counter[str]()
         self._under_way = 0
         self._period = 0
 
@@ -140,6 +143,7 @@ class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
             top_p=self._play.top_p,
             top_k=self._play.top_k,
             max_context=max_length,
+            seed=self._seed(task, llm_engine.llm),
         )
         async with self._environments.lend(task.episodes, paid=not task.held_out) as environment:
             observation = await environment.reset(task)
@@ -193,6 +197,12 @@ class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
             await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE_S)
             await environment.replay(task, actions)
+
+    def _seed(self, task: Task, llm: Any) -> int:
+        """Of a rollout's draws: another one each time that this engine plays the window, the same in every run."""
+        self._played[task.name] += 1
+        names = f"{task.seed} {llm.model_config.seed} {task.name} {self._played[task.name]}"
+        return int.from_bytes(blake2b(names.encode(), digest_size=7).digest())
 
     def _spell(self, processor: Any) -> tuple[Speller, Features]:
         """What is made of the checkpoint's processor, once: OpenRLHF hands over another copy with every prompt."""

@@ -289,6 +289,15 @@ def test_a_group_plays_the_same_episode_in_environments_that_are_kept(executor, 
     assert len({tuple(response["extra_logs"]) for response in [*group, *alone]}) == 1
 
 
+def test_a_run_of_the_same_seed_draws_the_same_rollouts(executor, worker, tinyworld):
+    group = [task(1, tinyworld, start=8.0, end=14.0)] * 3
+    first, again, other = (
+        [tuple(response["observation_tokens"]) for response in rollouts(executor(), worker, *tasks)]
+        for tasks in (group, group, [one.model_copy(update={"seed": 1}) for one in group])
+    )
+    assert first == again != other
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_openrlhf_trains_on_what_each_turn_earned(name, executor, worker, tinyworld, plugins):
     """Its own maker, subclassed, against a naive recomputation: the same replies said again in a paid environment."""
