@@ -53,6 +53,7 @@ FEW = {
     "save_every": 1,
     "evaluate_every": STEPS,
 }
+SECONDS_TO_COME_UP = 120
 SECONDS = 900
 """For anything that a run does: the first minute goes by before a busy machine has imported it all."""
 
@@ -110,12 +111,19 @@ def processes_of(session, name=""):
 
 
 def wait_for(condition, run=None):
-    until = time.monotonic() + SECONDS
+    assert comes_true(condition, SECONDS, run), condition
+
+
+def comes_true(condition, seconds, run=None):
+    """Whether a condition holds within so many seconds; `run` must not end before."""
+    until = time.monotonic() + seconds
     while not condition():
         if run and run.poll() is not None:
             pytest.fail(run.communicate()[1])
-        assert time.monotonic() < until, condition
+        if time.monotonic() > until:
+            return False
         time.sleep(0.05)
+    return True
 
 
 def test_a_killed_run_goes_on_and_ends_as_a_checkpoint(begin, tmp_path, talkative_checkpoint):
@@ -204,7 +212,10 @@ def cluster():
 
 
 def start_head(folder):
-    """The dashboard's address and the session of a Ray head; None if it did not come up, as on a busy machine."""
+    """The dashboard's address and the session of a Ray head; None if it did not come up.
+
+    On a busy machine it may not have time, and beside another Ray one of the ports it draws may be taken meanwhile.
+    """
     ports = [free_port() for _ in range(3)]
     options = [f"--port={ports[0]}", f"--dashboard-port={ports[1]}", f"--ray-client-server-port={ports[2]}"]
     options += ["--dashboard-agent-listen-port=0", f"--temp-dir={folder}"]
@@ -216,9 +227,8 @@ def start_head(folder):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    if head.wait() == 0:
-        address = f"http://127.0.0.1:{ports[1]}"
-        wait_for(lambda: is_up(f"{address}/api/version"))
+    address = f"http://127.0.0.1:{ports[1]}"
+    if head.wait() == 0 and comes_true(lambda: is_up(f"{address}/api/version"), SECONDS_TO_COME_UP):
         return address, head.pid
     end_session(head.pid)
     return None
