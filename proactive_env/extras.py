@@ -16,6 +16,11 @@ EXTRAS = {
 """The modules that each optional requirement of the package brings."""
 
 
+def install(extra: str) -> str:
+    """What installs an optional requirement; no index has the package."""
+    return f"pip install -e '.[{extra}]' in the checkout of proactive-env"
+
+
 def require(extra: str) -> None:
     """Check that an optional requirement is installed.
 
@@ -24,4 +29,4 @@ def require(extra: str) -> None:
     """
     missing = [module for module in EXTRAS[extra] if find_spec(module) is None]
     if missing:
-        raise InputError(f"{', '.join(missing)} not installed: pip install 'proactive-env[{extra}]'")
+        raise InputError(f"{', '.join(missing)} not installed: {install(extra)}")

@@ -1,6 +1,7 @@
-"""A turn as a picture, and a dialogue as text, for `env.render()`."""
+"""A turn as a picture, and a dialogue as text, for `env.render()`; a dialogue as a table, for notebooks."""
 
 from collections.abc import Iterable, Sequence
+from html import escape
 from textwrap import wrap
 
 import numpy as np
@@ -61,6 +62,18 @@ def dialogue(plan: Transcript, turns: Sequence[Turn]) -> str:
         lines += [f"[{shown.start:7.1f} s] User: {text}" for text in shown.user_text.splitlines()]
         lines.append(f"[{shown.end:7.1f} s] ...")
     return "\n".join(lines)
+
+
+def table(transcript: Transcript) -> str:
+    """The dialogue as an HTML table: what was said, beside the gold replies whose spans hold the time."""
+    rows = []
+    for turn in (*transcript.history, *transcript.turns):
+        due = [gold.text for gold in transcript.episode.gold if gold.reply_span.contains(turn.end)]
+        said = [*(f"User: {text}" for text in turn.user_text.splitlines()), turn.reply or ""]
+        cells = (f"{turn.end:.1f} s", "\n".join(filter(None, said)), "\n".join(due))
+        rows.append("".join(f"<td>{escape(cell[:_LONGEST_TEXT]).replace(chr(10), '<br>')}</td>" for cell in cells))
+    heading = "".join(f"<th>{escape(name)}</th>" for name in ("time", transcript.episode.question_id, "gold replies"))
+    return f"<table>{''.join(f'<tr>{row}</tr>' for row in [heading, *rows])}</table>"
 
 
 def _lines(texts: Iterable[str], columns: int) -> list[str]:

@@ -81,6 +81,11 @@ class Transcript:
             if start <= gold.reply_span.start < end
         )
 
+    def _repr_html_(self) -> str:
+        from proactive_env.rendering import table
+
+        return table(self)
+
     def first(self, count: int) -> "Transcript":
         """The transcript as it was after `count` played turns."""
         return replace(self, turns=self.turns[:count])

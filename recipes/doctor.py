@@ -26,7 +26,7 @@ from packaging.utils import canonicalize_name
 from proactive_env import agents, datasets
 from proactive_env.datasets.proactivevideoqa import ROOT_VARIABLE
 from proactive_env.errors import DatasetError
-from proactive_env.extras import EXTRAS
+from proactive_env.extras import EXTRAS, install
 from proactive_env.rewards.judges import base as judges
 from proactive_env.video import cache_folder
 
@@ -69,7 +69,7 @@ def collect() -> Facts:
         "ffmpeg_libraries": {name: ".".join(map(str, parts)) for name, parts in av.library_versions.items()},
         "machine": _machine(),
         "gpu": _gpu(),
-        "extras": {name: {"missing": missing, "install": _install(name)} for name, missing in extras.items()},
+        "extras": {name: {"missing": missing, "install": install(name)} for name, missing in extras.items()},
         "cache": cache,
         "video": {"libx264_encoding_problem": encoding, "h264_decoding_problem": decoding},
         "proactivevideoqa": _proactivevideoqa(),
@@ -140,10 +140,6 @@ def _installed(requirement: Requirement) -> bool:
         with suppress(PackageNotFoundError):
             return requirement.specifier.contains(version(name), prereleases=True)
     return False
-
-
-def _install(extra: str) -> str:
-    return f"pip install '{_PROJECT}[{extra}]'"
 
 
 def _can_run(kind: str) -> Facts:

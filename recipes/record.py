@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -98,7 +98,7 @@ def record(folder: Path, config: BaseModel, *, begun: bool) -> None:
     file = folder / RECORD
     wanted = config.model_dump(mode="json")
     if begun:
-        found = _read(file)["config"]
+        found = _with_defaults(_read(file)["config"], type(config))
         changed = [key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key)]
         if changed:
             lines = [f"  {key}: {found.get(key)!r} then, {wanted.get(key)!r} now" for key in sorted(changed)]
@@ -112,6 +112,13 @@ def record(folder: Path, config: BaseModel, *, begun: bool) -> None:
     partial = file.with_suffix(".partial")
     partial.write_text(yaml.safe_dump({"config": wanted, "versions": versions}, sort_keys=False))
     partial.replace(file)
+
+
+def _with_defaults(found: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """A record with the keys that the version which wrote it did not know."""
+    with suppress(ValidationError):
+        return model.model_validate(found).model_dump(mode="json")
+    return found
 
 
 def read_record(folder: Path, model: type[Config]) -> Config:

@@ -1,15 +1,17 @@
 """Rewards as Gymnasium wrappers: each adds one term, a pure function of the transcript, to what the chain pays.
 
+```python
 from proactive_env.rewards import ComponentReward
 
 class Brevity(ComponentReward):
-\"\"\"1 - the share of replies longer than 100 characters.\"\"\"
+    '''1 - the share of replies longer than 100 characters.'''
 
-def score(self, transcript):
-long = [turn for turn in transcript.replies if len(turn.reply) > 100]
-return 1 - len(long) / max(len(transcript.replies), 1)
+    def score(self, transcript):
+        long = [turn for turn in transcript.replies if len(turn.reply) > 100]
+        return 1 - len(long) / max(len(transcript.replies), 1)
 
 env = gym.make("ProactiveVideoQA-v0", rewards={"pauc": 3, "brevity.py:Brevity": 1})
+```
 """
 
 from proactive_env.errors import JudgeUnavailable

@@ -1,7 +1,9 @@
 """Annotated videos as episodes, one module a format.
 
+```python
 from proactive_env import datasets
 episodes = datasets.load("proactivevideoqa", "path/to/ProactiveVideoQA", subset="WEB")
+```
 """
 
 from proactive_env.datasets.base import Dataset

@@ -1,9 +1,11 @@
 """The command line `proactive`: one file a command."""
 
 import sys
+from typing import Annotated
 
 import typer
 
+from proactive_env import __version__
 from proactive_env.errors import ChatUnavailable, EngineError, InputError, JudgeUnavailable
 from proactive_env.recipes import console
 from proactive_env.recipes.cli import (
@@ -25,7 +27,6 @@ from proactive_env.recipes.cli import (
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     help="Proactive video dialogue: play benchmarks, score them, look at rewards. Start with `proactive demo`.",
 )
 app.command()(rollout.rollout)
@@ -44,6 +45,21 @@ data = typer.Typer(no_args_is_help=True, help="Fetch or build the data that othe
 data.command()(data_fetch.fetch)
 data.command()(data_build.build)
 app.add_typer(data, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.out.print(f"proactive-env {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from proactive_env.datasets import proactivevideoqa
 from proactive_env.errors import DatasetError, InputError
+from proactive_env.extras import install
 from proactive_env.plugin import did_you_mean
 from proactive_env.recipes import console
 
@@ -90,7 +91,7 @@ def _list_files(revision: str) -> "tuple[str, list[RepoFile]]":
         from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
         from huggingface_hub.hf_api import RepoFile
     except ModuleNotFoundError as error:
-        raise InputError("fetching needs the Hub's library: pip install 'proactive-env[hub]'") from error
+        raise InputError(f"fetching needs the Hub's library: {install('hub')}") from error
     api = HfApi()
     try:
         commit = api.dataset_info(DATASET, revision=revision).sha or revision

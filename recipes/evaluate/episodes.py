@@ -21,6 +21,7 @@ class BenchmarkConfig(BaseModel):
     data: str | None = None
     """The data set's folder or annotation file, absolute."""
     subset: str | None = None
+    """The part of the benchmark; None: all of it."""
     split: str | None = None
     """TinyWorld's split."""
     size: int | None = None

@@ -30,6 +30,7 @@ class RolloutConfig(BenchmarkConfig):
     frames_per_turn: int | None = Field(default=None, ge=1)
     """None: the benchmark's own."""
     full_video: bool = False
+    """Play on after the last gold reply's span."""
 
 
 class Run:

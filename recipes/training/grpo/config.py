@@ -35,7 +35,9 @@ class PlayConfig(Frozen):
     max_new_tokens: int = Field(default=100, ge=1)
     """Tokens of one reply, at most."""
     temperature: float = Field(default=1.0, gt=0)
+    """Of sampled rollouts; held-out episodes are played greedily."""
     top_p: float = Field(default=1.0, gt=0, le=1)
+    """Draw from the most probable tokens that together have this probability."""
     top_k: int = Field(default=0, ge=0)
     """0: all tokens."""
     max_tokens: int = Field(default=8192, ge=256)
@@ -57,6 +59,7 @@ class GrpoConfig(Frozen):
     held_out: BenchmarkConfig | None = None
     """The episodes that are played greedily during the training; none: nothing is."""
     play: PlayConfig = PlayConfig()
+    """How they are played, paid and answered."""
     window: tuple[float, float] | None = (20.0, 60.0)
     """Shortest and longest part of a video that is played at once, seconds; None: whole episodes."""
 
@@ -93,8 +96,10 @@ class GrpoConfig(Frozen):
     freeze_vision: bool = True
     """Train the language model alone: vision tower and projector stay."""
     seed: int = Field(default=0, ge=0)
+    """Of the windows, their order, and what is drawn."""
 
     nodes: int = Field(default=1, ge=1)
+    """Machines."""
     gpus: int = Field(default=1, ge=1)
     """Of a node, for the actor; without CUDA: processes."""
     engines: int = Field(default=1, ge=1)
@@ -106,8 +111,11 @@ class GrpoConfig(Frozen):
     gpu_memory: float = Field(default=0.5, gt=0, lt=1)
     """Share of a GPU's memory that an engine takes."""
     zero_stage: Literal[0, 1, 2, 3] = 2
+    """DeepSpeed's ZeRO: what the actor's processes share."""
     offload_adam: bool = False
+    """Keep the optimizer's state in the CPU's memory."""
     gradient_checkpointing: bool = False
+    """Keep no activations, compute them again: less memory, more time."""
     address: str | None = None
     """A running Ray cluster to submit to, such as `http://head:8265`; None: a local Ray for this run."""
 

@@ -31,8 +31,11 @@ class LoraConfig(Frozen):
     """Adapters in the language model instead of all of its weights; they are merged into the final checkpoint."""
 
     rank: int = Field(default=16, ge=1)
+    """Of the update of a weight matrix."""
     alpha: int = Field(default=32, ge=1)
+    """The update counts alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of an adapter's inputs that are left out in training."""
 
 
 class SftConfig(Frozen):
@@ -73,9 +76,11 @@ class SftConfig(Frozen):
     warmup: float = Field(default=0.05, ge=0, lt=1)
     """Share of the steps in which the learning rate rises."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """AdamW's."""
     adam_beta2: float = Field(default=0.999, ge=0, lt=1)
     """Of AdamW's second moment; a short run at a high learning rate wants less than the usual 0.999."""
     epochs: float = Field(default=1.0, gt=0)
+    """How often every example is seen."""
     steps: int | None = Field(default=None, ge=1)
     """Optimizer steps, instead of `epochs`; None: as many as those have."""
     batch_size: int = Field(default=1, ge=1)

@@ -318,7 +318,7 @@ class TestBadCheckpoints:
     @pytest.mark.parametrize("kind", ["transformers", "vllm"])
     def test_a_missing_extra(self, kind, monkeypatch):
         monkeypatch.setattr("proactive_env.extras.find_spec", lambda module: None)
-        with pytest.raises(InputError, match=rf"pip install 'proactive-env\[{kind}\]'"):
+        with pytest.raises(InputError, match=rf"pip install -e '\.\[{kind}\]'"):
             agents.load(f"{kind}:anything")
 
 

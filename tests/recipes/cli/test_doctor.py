@@ -56,7 +56,7 @@ def test_the_facts(tmp_path):
     assert set(facts["agents"]) == set(agents.KINDS)
     assert facts["agents"]["oracle"] == {"runs": True, "missing": []}
     assert facts["judges"]["lexical"] == {"runs": True, "missing": []}
-    assert facts["extras"]["hub"]["install"] == "pip install 'proactive-env[hub]'"
+    assert facts["extras"]["hub"]["install"] == "pip install -e '.[hub]' in the checkout of proactive-env"
     assert facts["broken"] == []
     assert list(cache.iterdir()) == [cache / "kept"]
 

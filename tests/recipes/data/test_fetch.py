@@ -332,5 +332,5 @@ def test_the_missing_extra_is_named(monkeypatch, tmp_path):
     from proactive_env.recipes.data.fetch import fetch as fetch_here
 
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(InputError, match=r"pip install 'proactive-env\[hub\]'"):
+    with pytest.raises(InputError, match=r"pip install -e '\.\[hub\]'"):
         fetch_here("proactivevideoqa", out=tmp_path)

@@ -406,7 +406,7 @@ def test_a_broken_video_is_named(tmp_path):
 def test_a_missing_package_is_named(clip, monkeypatch, package, source):
     beside(clip, ".srt", SRT)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InputError, match=re.escape("pip install 'proactive-env[scenes]'")):
+    with pytest.raises(InputError, match=re.escape("pip install -e '.[scenes]'")):
         found(clip, source=source)
 
 
