@@ -19,7 +19,7 @@ from proactive_env.recipes.training.grpo.prepare.preflight import Measures
 
 
 def grpo(
-    config: Annotated[str, typer.Option(help="tinyworld, mmduet2, or a YAML file.")],
+    config: Annotated[str, typer.Option(help="tinyworld, mmduet2, mmduet2-turn, or a YAML file.")],
     out: Annotated[Path, typer.Option(help="The run's folder; the same command continues it.", file_okay=False)],
     settings: Annotated[
         list[str] | None,

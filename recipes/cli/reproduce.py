@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from proactive_env.errors import InputError
 from proactive_env.recipes import console, stages
 from proactive_env.recipes.reproduce.course import Course
 from proactive_env.recipes.reproduce.experiments import EXPERIMENTS
@@ -21,6 +22,9 @@ def reproduce(
         Path, typer.Option(help="Where runs go; experiments and the demo share them.", file_okay=False)
     ] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(min=0, help="Of every training.")] = 0,
+    seeds: Annotated[
+        str | None, typer.Option(help="Several, such as 0,1,2: mean and spread; seed 0 runs in OUT, N in OUT/seed-N.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value for every GRPO run, such as steps=12.")
     ] = None,
@@ -33,13 +37,31 @@ def reproduce(
     that it can be run alone.
     """
     experiment = EXPERIMENTS[name]
-    stages.run(plan(name, out, seed, settings or []), console.err if as_json else console.out)
-    scores = {row.folder: scored(out / row.folder) for row in experiment.rows}
-    course = Course.of(out / experiment.course_of) if experiment.course_of else None
+    folders = _folders(out, seeds) if seeds else {seed: out}
+    planned = [stage for one, folder in folders.items() for stage in plan(name, folder, one, settings or [])]
+    stages.run(planned, console.err if as_json else console.out)
+    scores = {
+        one: {row.folder: scored(folder / row.folder) for row in experiment.rows} for one, folder in folders.items()
+    }
+    ran = experiment.course_of
+    courses = {one: Course.of(folder / ran) for one, folder in folders.items()} if ran else {}
     if as_json:
-        console.print_json(as_dict(experiment, scores) | ({"course": course.as_dict()} if course else {}))
+        shown = {"courses": {one: course.as_dict() for one, course in courses.items()}} if courses else {}
+        console.print_json(as_dict(experiment, scores) | shown)
         return
     console.out.print(table(experiment, scores))
-    lines = [*(course.lines() if course else []), *findings(experiment, scores), experiment.remark]
+    told = (line for one, course in courses.items() for line in (f"seed {one}:", *course.lines()))
+    lines = [*told, *findings(experiment, scores), experiment.remark]
     for line in filter(None, lines):
         console.out.print(line, highlight=False)
+
+
+def _folders(out: Path, seeds: str) -> dict[int, Path]:
+    """The folder of each seed; that of seed 0 is the demo's."""
+    try:
+        wanted = [int(seed) for seed in seeds.split(",")]
+    except ValueError:
+        wanted = []
+    if not wanted or min(wanted) < 0 or len(set(wanted)) < len(wanted):
+        raise InputError(f"--seeds: expected different numbers such as 0,1,2, found {seeds!r}")
+    return {seed: out / f"seed-{seed}" if seed else out for seed in wanted}

@@ -9,6 +9,10 @@ COARSE, FINE = 1.0, 0.5
 """Seconds a frame: what the preset trains with, and half of it, as the paper's 2 s and 1 s."""
 
 
+QUESTIONS = 256
+"""Of the test split, on which every row is played."""
+
+
 class Training(NamedTuple):
     """A training, by what it changes in the preset `tinyworld`."""
 

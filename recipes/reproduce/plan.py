@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from proactive_env.recipes.reproduce.experiments import EXPERIMENTS, TRAININGS, Row
+from proactive_env.recipes.reproduce.experiments import EXPERIMENTS, QUESTIONS, TRAININGS, Row
 from proactive_env.recipes.stages import Stage
 
 
@@ -38,5 +38,5 @@ def _training(name: str, out: Path, seed: int, settings: list[str]) -> Stage:
 
 def _playing(row: Row, out: Path) -> Stage:
     agent = f"transformers:{out / row.training}"
-    interval = ["--frame-interval", str(row.frame_interval)]
-    return Stage(f"test videos: {row.label}", 1, ["eval", "--agent", agent, *interval, "--out", str(out / row.folder)])
+    options = ["--size", str(QUESTIONS), "--frame-interval", str(row.frame_interval), "--out", str(out / row.folder)]
+    return Stage(f"test videos: {row.label}", 2, ["eval", "--agent", agent, *options])

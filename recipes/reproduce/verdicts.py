@@ -1,7 +1,8 @@
 """What an experiment shows, beside what the paper reports, and whether the signs agree."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -17,8 +18,12 @@ from proactive_env.rewards.judges.lexical import LexicalJudge
 _LEGEND = (
     "dup.: of the n replies in a span that are not its first, those that repeat;\n"
     "rep.: replies in the words of an earlier one; repl.: replies a question;\n"
-    "intervals are over the questions, of one training each"
 )
+_INTERVALS = "intervals are over the questions, of one training each"
+_SPREAD = "means over the trainings of {} seeds, and in brackets the least and the largest"
+
+BySeed = Mapping[int, Mapping[str, Scores]]
+"""Scores by the training's seed and the row's folder."""
 
 
 def scored(folder: Path) -> Scores:
@@ -47,47 +52,75 @@ def _verdict(finding: Finding, difference: Mapping[str, Any]) -> str:
     )
 
 
-def table(experiment: Experiment, scores: Mapping[str, Scores]) -> Table:
-    """An experiment's rows, the paper's numbers beside ours; `scores` by the rows' folders."""
-    judged = f"{_LEGEND}\n{judge_line(next(iter(scores.values())).judge)}"
+def table(experiment: Experiment, scores: BySeed) -> Table:
+    """An experiment's rows, the paper's numbers beside ours."""
+    judge = next(iter(next(iter(scores.values())).values())).judge
+    said = _INTERVALS if len(scores) == 1 else _SPREAD.format(len(scores))
     left: Any = {"title_justify": "left", "caption_justify": "left"}
-    rows = Table(title=experiment.title, caption=judged, box=SIMPLE_HEAD, padding=0, **left)
-    for heading in ("", "PAUC [95 %]", "dup. % of n", "rep. %", "repl.", "paper\nPAUC", "paper\ndup.", "paper\nrepl."):
+    caption = f"{_LEGEND}{said}\n{judge_line(judge)}"
+    rows = Table(title=experiment.title, caption=caption, box=SIMPLE_HEAD, padding=0, **left)
+    headings = ("", "PAUC", "dup. % of n", "rep. %", "repl.", "paper\nPAUC", "paper\ndup.", "paper\nrepl.")
+    for heading in headings:
         rows.add_column(heading, justify="right" if heading else "left")
     for row in experiment.rows:
-        (numbers,) = scores[row.folder].as_dict()["subsets"].values()
-        low, high = numbers["pauc_ci95"]
+        found = [next(iter(one[row.folder].as_dict()["subsets"].values())) for one in scores.values()]
+        repeatable = sum(numbers["repeatable"] for numbers in found)
         rows.add_row(
             row.label,
-            f"{numbers['pauc']['0.5']:.1f} [{low:.0f}, {high:.0f}]",
-            f"{_number(numbers['duplicates'])} of {numbers['repeatable']}",
-            *map(_number, (numbers["repeated"], numbers["replies_per_question"], *row.paper)),
+            _pauc(found),
+            f"{_number(_mean(numbers['duplicates'] for numbers in found))} of {repeatable}",
+            *(_number(_mean(numbers[name] for numbers in found)) for name in ("repeated", "replies_per_question")),
+            *map(_number, row.paper),
         )
     return rows
+
+
+def _pauc(found: Sequence[Mapping[str, Any]]) -> str:
+    """The mean, with the interval of one training, or what several spread over."""
+    paucs = [numbers["pauc"]["0.5"] for numbers in found]
+    low, high = (min(paucs), max(paucs)) if len(paucs) > 1 else found[0]["pauc_ci95"]
+    return f"{fmean(paucs):.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return fmean(defined) if defined else None
 
 
 def _number(number: float | None) -> str:
     return "-" if number is None else f"{number:.1f}"
 
 
-def findings(experiment: Experiment, scores: Mapping[str, Scores]) -> list[str]:
-    """A line for each finding: the difference, and whether its sign is the paper's."""
+def findings(experiment: Experiment, scores: BySeed) -> list[str]:
+    """A line for each finding: the differences, and whether their signs are the paper's."""
     return [_told(experiment, finding, scores) for finding in experiment.findings]
 
 
-def _told(experiment: Experiment, finding: Finding, scores: Mapping[str, Scores]) -> str:
-    difference = _difference(experiment, finding, scores)
+def _told(experiment: Experiment, finding: Finding, scores: BySeed) -> str:
+    found = {seed: _difference(experiment, finding, one) for seed, one in scores.items()}
     row, than = (experiment.rows[index].label for index in (finding.row, finding.than))
     expected = {1: "higher than", -1: "lower than", 0: "beside"}[finding.sign]
-    numbers = f"{signed(difference)}, " if difference["ci95"] else ""
-    return f"{finding.number} of {row} {expected} that of {than}: {numbers}{_verdict(finding, difference)}"
+    verdicts = {seed: _verdict(finding, difference) for seed, difference in found.items()}
+    by_seed = [
+        f"{f'seed {seed} ' if len(found) > 1 else ''}{f'{signed(one)}, ' if one['ci95'] else ''}{verdicts[seed]}"
+        for seed, one in found.items()
+    ]
+    mean = _mean(one["difference"] for one in found.values())
+    together = "" if len(found) == 1 or mean is None else f"{mean:+.2f} in the mean; "
+    return f"{finding.number} of {row} {expected} that of {than}: {together}{'; '.join(by_seed)}"
 
 
-def as_dict(experiment: Experiment, scores: Mapping[str, Scores]) -> dict[str, Any]:
-    """All numbers of an experiment, the paper's beside ours."""
+def as_dict(experiment: Experiment, scores: BySeed) -> dict[str, Any]:
+    """All numbers of an experiment by seed, the paper's beside ours."""
     return {
         "title": experiment.title,
         "remark": experiment.remark,
+        "seeds": {seed: _of_one_seed(experiment, one) for seed, one in scores.items()},
+    }
+
+
+def _of_one_seed(experiment: Experiment, scores: Mapping[str, Scores]) -> dict[str, Any]:
+    return {
         "rows": [
             {"label": row.label, "paper": row.paper, "here": scores[row.folder].as_dict()} for row in experiment.rows
         ],

@@ -2,8 +2,11 @@
 
 import json
 import re
+import shutil
+from io import StringIO
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from proactive_env import agents, datasets
@@ -11,7 +14,7 @@ from proactive_env.recipes import stages
 from proactive_env.recipes.cli import app
 from proactive_env.recipes.reproduce.course import Course
 from proactive_env.recipes.reproduce.experiments import EXPERIMENTS
-from proactive_env.recipes.reproduce.verdicts import as_dict
+from proactive_env.recipes.reproduce.verdicts import as_dict, findings, table
 from proactive_env.recipes.training.held_out import HeldOut, scores_of
 
 
@@ -25,7 +28,7 @@ def played():
 def test_verdicts_follow_the_intervals(played):
     table6 = EXPERIMENTS["table6"]
     here = dict(zip([row.folder for row in table6.rows], ["silent", "chatter", "silent", "oracle"], strict=True))
-    told = as_dict(table6, {folder: played[name] for folder, name in here.items()})
+    told = as_dict(table6, {0: {folder: played[name] for folder, name in here.items()}})["seeds"][0]
     assert [row["paper"][1] for row in told["rows"]] == [4.2, 17.3, 4.3, 9.6]
     assert told["rows"][0]["here"]["subsets"]["TINYWORLD"]["pauc"]["0.5"] == 25.0
     verdicts = {(one["row"], one["number"]): one["verdict"] for one in told["findings"]}
@@ -36,8 +39,45 @@ def test_verdicts_follow_the_intervals(played):
     assert verdicts[3, "pauc"] == "as in the paper"
     table2 = EXPERIMENTS["table2"]
     sft, grpo = (row.folder for row in table2.rows)
-    worse = as_dict(table2, {sft: played["oracle"], grpo: played["silent"]})
+    worse = as_dict(table2, {0: {sft: played["oracle"], grpo: played["silent"]}})["seeds"][0]
     assert worse["findings"][0]["verdict"] == "the opposite of the paper"
+
+
+def test_several_seeds_have_a_mean_and_a_spread(played):
+    table2 = EXPERIMENTS["table2"]
+    sft, grpo = (row.folder for row in table2.rows)
+    scores = {
+        0: {sft: played["silent"], grpo: played["oracle"]},
+        7: {sft: played["silent"], grpo: played["silent"]},
+    }
+    best = played["oracle"].as_dict()["subsets"]["TINYWORLD"]["pauc"]["0.5"]
+    mean = (best - 25) / 2
+    line = findings(table2, scores)[0]
+    assert re.fullmatch(
+        rf"pauc of SFT \+ RL higher than that of SFT: \+{mean:.2f} in the mean; "
+        rf"seed 0 \+{best - 25:.2f} \[.*\], as in the paper; seed 7 \+0.00 \[.*\], not seen: the interval holds 0",
+        line,
+    )
+    console = Console(width=100, file=StringIO())
+    console.print(table(table2, scores))
+    shown = console.file.getvalue()
+    assert f"{25 + mean:.1f} [25.0, {best:.1f}]" in shown
+    assert "means over the trainings of 2 seeds" in shown
+
+
+def test_seeds_have_folders_of_their_own_and_seed_0_has_the_demos(ran):
+    out, planned = ran
+    for folder in list(out.iterdir()):
+        shutil.copytree(folder, out / "seed-2" / folder.name)
+    told = CliRunner().invoke(app, ["reproduce", "table7", "--out", str(out), "--seeds", "0,2"])
+    assert told.exit_code == 0, told.output
+    sft = [stage.command for stage in planned if stage.command[0] == "sft"]
+    assert [(command[4], command[6]) for command in sft if command[4].endswith("/sft")] == [
+        (str(out / "sft"), "seed=0"),
+        (str(out / "seed-2" / "sft"), "seed=2"),
+    ]
+    for wrong in ("", "0,0", "one", "-1"):
+        assert CliRunner().invoke(app, ["reproduce", "table7", f"--seeds={wrong or ','}"]).exit_code == 1
 
 
 @pytest.fixture
@@ -68,7 +108,7 @@ def test_a_table_stands_beside_the_papers(ran):
     assert all("seed=3" in command for command in trained)
     assert [command[0] for command in trained if "steps=2" in command] == ["grpo", "grpo"]
 
-    found = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
+    found = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)["seeds"]["3"]
     assert [row["paper"][0] for row in found["rows"]] == [37.6, None, 47.0, 39.4, 53.3, 44.2]
     assert [row["here"]["subsets"]["TINYWORLD"]["pauc"]["0.5"] for row in found["rows"]][1:4] == [25, 25, 25]
 

@@ -78,10 +78,10 @@ def test_the_learning_rate_falls_to_its_share(parser, values, share):
     assert (found["actor.lr_scheduler"], found["actor.min_lr_ratio"]) == ("cosine_with_min_lr", share)
 
 
-@pytest.mark.parametrize("preset", ["tinyworld", "mmduet2"])
+@pytest.mark.parametrize("preset", ["tinyworld", "mmduet2", "mmduet2-turn"])
 def test_presets_are_configs_that_openrlhf_takes(parser, preset):
     config = load_config(preset, GrpoConfig, [], PRESETS)
-    found = vars(parser.parse_args(flags(config, OUT, most_images=30, cuda=preset == "mmduet2")))
+    found = vars(parser.parse_args(flags(config, OUT, most_images=30, cuda=preset != "tinyworld")))
     assert found["rollout.n_samples_per_prompt"] == 4
     assert set(yaml.safe_load((PRESETS / f"{preset}.yaml").read_text())) <= set(GrpoConfig.model_fields)
 
@@ -89,6 +89,7 @@ def test_presets_are_configs_that_openrlhf_takes(parser, preset):
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
+        ({"discount": 0.5}, "discount counts turns: set credit=turn"),
         ({"mini_batch": 5}, "each must be a multiple of the next"),
         ({"window": (60, 20)}, "expected the shortest and the longest window"),
         ({"gpus": 8, "engines": 4}, "expected engines x tensor_parallel = nodes x gpus = 8, found 4 x 1"),
