@@ -53,7 +53,8 @@ def grpo(
             if gain:
                 first, *_, last = scores
                 console.out.print(differences_table(first, {last: gain}))
-        console.out.print(f"{out}: proactive eval --agent vllm:{out}", soft_wrap=True, highlight=False)
+        weights = f" (after step {Folder(out).kept})" if Folder(out).finished else ""
+        console.out.print(f"{out}{weights}: proactive eval --agent vllm:{out}", soft_wrap=True, highlight=False)
     if evaluations and any(row["unscored"] for row in evaluations.rows.values()):
         console.problem("held-out questions are unscored: the judge gave no answer; run the command again")
         raise typer.Exit(1)

@@ -16,6 +16,8 @@ _COLUMNS = {
     "mean_delay_s": "delay",
     "covered": "cov.",
 }
+_FEW = 20
+"""Replies that could be duplicates: a share of fewer tells nothing."""
 _LEGEND = (
     "dup.: replies that repeat; repl.: replies a question; out: replies outside every span;\n"
     "delay: seconds from a span's start to its first full answer; cov.: spans with a full answer"
@@ -36,7 +38,7 @@ def scores_table(runs: Mapping[str, Mapping[str, Any]]) -> Table:
         for subset, row in scores["subsets"].items():
             zero, half, one = (_decimal(value) for value in row["pauc"].values())
             half = f"{half} {_interval(row['pauc_ci95'])}"
-            others = (_decimal(row[key]) for key in _COLUMNS)
+            others = (_duplicates(row) if key == "duplicates" else _decimal(row[key]) for key in _COLUMNS)
             table.add_row(names[name], subset, str(row["spans"]), zero, half, one, *others)
     return table
 
@@ -87,6 +89,12 @@ def judge_line(judge: Mapping[str, Any]) -> str:
     if judge["kind"] != "chat":
         return f"{judge['kind']} judge: not comparable with published results"
     return f"judge {judge['model']}, prompts {judge['prompt_version']}, {judge['levels']} levels"
+
+
+def _duplicates(row: Mapping[str, Any]) -> str:
+    """A share, or the counts that it would be of where it says little."""
+    share, of = row["duplicates"], row["repeatable"]
+    return _decimal(share) if share is None or of >= _FEW else f"{share * of / 100:.0f} of {of}"
 
 
 def _decimal(value: float | None, sign: str = "") -> str:

@@ -1,14 +1,16 @@
 """Which runs and trainings a page shows, and what they are called on it."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from proactive_env.episode import Episode
 from proactive_env.errors import InputError
 from proactive_env.recipes.evaluate.run import Run
 from proactive_env.recipes.evaluate.tables import short_names
-from proactive_env.recipes.training.grpo.folder import SCORES, Folder
+from proactive_env.recipes.training.grpo.folder import SCORES, STEPS, Folder
 from proactive_env.turn import Transcript
 
 
@@ -60,7 +62,7 @@ def names_of(folders: Sequence[Path]) -> list[str]:
 
 
 def evaluations_of(training: Path) -> list[dict[str, Any]]:
-    """The held-out evaluations of a training, a row each.
+    """The held-out evaluations of a training, a row each, with the mean reward of the rollouts since the one before.
 
     Raises:
         InputError: the folder holds none.
@@ -68,4 +70,8 @@ def evaluations_of(training: Path) -> list[dict[str, Any]]:
     rows = [row for row in Folder(training).rows(SCORES) if row.get("pauc_ci95")]
     if not rows:
         raise InputError(f"{training}: expected a folder of `proactive grpo` with evaluations, found no {SCORES}")
+    sampled = {row["step"]: row["reward"] for row in Folder(training).rows(STEPS)}
+    for before, row in pairwise(rows):
+        since = [reward for step, reward in sampled.items() if before["step"] < step <= row["step"]]
+        row["sampled_reward"] = fmean(since) if since else None
     return rows

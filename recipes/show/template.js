@@ -24,6 +24,7 @@ const drawing = (label, ...shapes) => shape("svg", { role: "img", "aria-label": 
 
 const percent = (share) => `${(100 * share).toFixed(4)}%`;
 const decimal = (value, digits = 1) => (value === null ? "–" : value.toFixed(digits).replace("-", "−"));
+const digits = (value) => value.toPrecision(3).replace("-", "−");
 const signed = (value) => (Math.abs(value) < 0.0005 ? "0" : (value > 0 ? "+" : "") + decimal(value, 3));
 const stat = (value) => (value === null ? "–" : String(Number(value.toPrecision(4))));
 const count = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
@@ -351,38 +352,47 @@ function scores_table() {
 
 // ---- training -----------------------------------------------------------------------------------------------------
 
-const curves = {
-  "PAUC ω 0.5, shaded: 95 %": (row) => row.pauc["0.5"],
-  "replies a question": (row) => row.replies_per_question,
-  "delay s": (row) => row.mean_delay_s,
-  "duplicates %": (row) => row.duplicates,
-};
+const curves = [
+  { label: "held-out reward", value: (row) => row.reward, band: (row) => row.reward_ci95, from_zero: false },
+  { label: "sampled reward since the last evaluation", value: (row) => row.sampled_reward, from_zero: false },
+  { label: "PAUC ω 0.5", value: (row) => row.pauc["0.5"], band: (row) => row.pauc_ci95 },
+  { label: "delay s", value: (row) => row.mean_delay_s },
+  { label: "covered %", value: (row) => row.covered },
+  { label: "repeated %", value: (row) => row.repeated },
+  { label: "replies a question", value: (row) => row.replies_per_question },
+  { label: "p(speak) while the answer shows", value: (row) => row.p_speak_visible },
+  { label: "p(speak) outside of spans", value: (row) => row.p_speak_outside },
+];
 
-function training_curve([label, value], at_first) {
+function training_curve({ label, value, band, from_zero = true }) {
   const rows = page.training.flatMap((training) => training.rows);
-  const bounds = (row) => (at_first ? row.pauc_ci95 : [value(row)]);
+  const known = (row) => value(row) !== undefined && value(row) !== null;
+  const heights = rows.filter(known).flatMap((row) => (band ? band(row) : [value(row)]));
+  if (!heights.length) return null;
   const last = Math.max(1, ...rows.map((row) => row.step));
-  const most = Math.max(...rows.flatMap(bounds)) || 1;
-  const point = (step, height) => `${(100 * step) / last},${100 - (100 * height) / most}`;
-  const path = (training, height) => training.rows.filter((row) => height(row) !== null).map((row) => point(row.step, height(row)));
+  const least = from_zero ? 0 : Math.min(...heights);
+  const most = Math.max(...heights) > least ? Math.max(...heights) : least + 1;
+  const point = (step, height) => `${(100 * step) / last},${100 - (100 * (height - least)) / (most - least)}`;
+  const path = (training, height) => training.rows.filter(known).map((row) => point(row.step, height(row)));
   const lines = page.training.flatMap((training, run) => [
-    at_first ? shape("polygon", { class: `band run-${run}`, points: [
-      ...path(training, (row) => row.pauc_ci95[0]), ...path(training, (row) => row.pauc_ci95[1]).reverse()].join(" ") }) : null,
+    band ? shape("polygon", { class: `band run-${run}`, points: [
+      ...path(training, (row) => band(row)[0]), ...path(training, (row) => band(row)[1]).reverse()].join(" ") }) : null,
     shape("polyline", { class: `run-${run}`, points: path(training, value).join(" ") }),
   ]);
   const told = page.training.map((training) =>
-    `${training.name}: ${training.rows.map((row) => `step ${row.step} ${decimal(value(row))}`).join(", ")}`);
+    `${training.name}: ${training.rows.filter(known).map((row) => `step ${row.step} ${digits(value(row))}`).join(", ")}`);
   const plot = drawing(`${label}. ${told.join("; ")}`, ...lines.filter((line) => line));
   plot.setAttribute("viewBox", "0 0 100 100");
   plot.setAttribute("preserveAspectRatio", "none");
-  return el("figure", {}, el("figcaption", {}, `${label}, 0 to ${decimal(most)}`), el("div", { class: "plot" }, plot),
+  const shown = `${label}, ${from_zero ? 0 : digits(least)} to ${digits(most)}${band ? ", shaded: 95 %" : ""}`;
+  return el("figure", {}, el("figcaption", {}, shown), el("div", { class: "plot" }, plot),
     el("div", { class: "steps" }, el("span", {}, "step 0"), el("span", {}, String(last))));
 }
 
 function training() {
   $("training").hidden = page.training.length === 0;
   if (!page.training.length) return;
-  $("curves").append(...Object.entries(curves).map((curve, index) => training_curve(curve, index === 0)));
+  $("curves").append(...curves.map(training_curve).filter((curve) => curve));
   $("trainings").append(...page.training.map(({ name }, run) =>
     el("li", {}, el("span", { class: `swatch run-${run}`, "aria-hidden": "true" }), name)));
 }

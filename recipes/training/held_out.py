@@ -14,6 +14,7 @@ from proactive_env.episode import Episode, Timespan
 from proactive_env.errors import VideoError
 from proactive_env.recipes.evaluate.rules.proactivevideoqa import pool_subset
 from proactive_env.recipes.evaluate.score import Scores, score
+from proactive_env.rewards.counts import in_some_span
 from proactive_env.rewards.judges.lexical import LexicalJudge
 from proactive_env.turn import Transcript, Turn
 
@@ -65,7 +66,8 @@ def summary(transcripts: Sequence[Transcript], frame_interval: float) -> dict[st
     Returns:
         `pauc` (omega 0.5), `duplicates`, `covered` and `silent_turns` in percent; `replies`, a question;
         `p_speak_visible`: the mean probability of speaking at turns whose newest frame shows the answer, up to the
-        first reply to it. At 0, reinforcement learning finds nothing to choose from.
+        first reply to it. At 0, reinforcement learning finds nothing to choose from. `p_speak_outside`: the same of
+        turns outside every span.
     """
     row = pool_subset(scores_of(transcripts).questions)
     turns = [turn for transcript in transcripts for turn in transcript.turns]
@@ -75,6 +77,12 @@ def summary(transcripts: Sequence[Transcript], frame_interval: float) -> dict[st
         for gold in transcript.episode.gold
         for turn in _unanswered(transcript.turns, gold.related_span, frame_interval)
     ]
+    outside = [
+        turn.stats["p_speak"]
+        for transcript in transcripts
+        for turn in transcript.turns
+        if not in_some_span(turn.end, transcript.episode.gold)
+    ]
     numbers = {
         "pauc": row["pauc"]["0.5"],
         "duplicates": row["duplicates"],
@@ -82,6 +90,7 @@ def summary(transcripts: Sequence[Transcript], frame_interval: float) -> dict[st
         "replies": row["replies_per_question"],
         "silent_turns": 100 * sum(turn.reply is None for turn in turns) / len(turns),
         "p_speak_visible": sum(visible) / len(visible) if visible else None,
+        "p_speak_outside": sum(outside) / len(outside) if outside else None,
     }
     return {name: number for name, number in numbers.items() if number is not None}
 

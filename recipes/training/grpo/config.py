@@ -119,6 +119,9 @@ class GrpoConfig(Frozen):
     address: str | None = None
     """A running Ray cluster to submit to, such as `http://head:8265`; None: a local Ray for this run."""
 
+    keep: Literal["last", "best"] = "last"
+    """Which weights the run's folder becomes: the last, or, of those with which the held-out episodes were played, the
+    ones that earned the highest reward there."""
     save_every: int = Field(default=50, ge=1)
     """Steps; the run resumes from there."""
     evaluate_every: int = Field(default=50, ge=1)
@@ -171,6 +174,15 @@ class GrpoConfig(Frozen):
     def _discounted_by_turn(self) -> "GrpoConfig":
         if self.credit == "episode" and self.discount != 1:
             raise ValueError("discount counts turns: set credit=turn, or discount=1")
+        return self
+
+    @model_validator(mode="after")
+    def _kept_weights_are_saved(self) -> "GrpoConfig":
+        if self.keep == "best" and (self.held_out is None or self.evaluate_every % self.save_every):
+            raise ValueError(
+                "keep=best chooses among saved weights by the held-out reward: give held_out, and an evaluate_every "
+                f"that is a multiple of save_every, found {self.evaluate_every} and {self.save_every}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -51,6 +51,12 @@ class Folder:
         return (self.path / RESULT).exists()
 
     @property
+    def kept(self) -> int:
+        """The step whose weights a finished run's folder holds."""
+        result: dict[str, int] = json.loads((self.path / RESULT).read_text())
+        return result.get("kept", result["steps"])
+
+    @property
     def resumes_from(self) -> int:
         """The step of the newest state that was written to its end; 0: the beginning."""
         latest = self._states / "latest"
@@ -118,6 +124,12 @@ class Folder:
         partial = self.path / f"{name}.partial"
         partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
         partial.rename(self.path / name)
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Say that the run is finished, and how it ended."""
+        partial = self.path / f"{RESULT}.partial"
+        partial.write_text(json.dumps(result))
+        partial.rename(self.path / RESULT)
 
     def complete_checkpoints(self, processor: Any) -> None:
         """Put the processor beside weights that were written to their end: OpenRLHF leaves it out."""

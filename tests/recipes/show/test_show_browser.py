@@ -177,7 +177,8 @@ def test_a_question_shows_spans_scores_rewards_and_statistics(tmp_path):
 def evaluations(*paucs):
     return [
         {"step": 8 * n, "pauc": {"0.5": pauc}, "pauc_ci95": [pauc - 5, pauc + 5], "replies_per_question": n + 1.0,
-         "mean_delay_s": 6.0 - n, "duplicates": None if n == 0 else 12.5}
+         "mean_delay_s": 6.0 - n, "covered": 70.0, "repeated": None if n == 0 else 12.5, "reward": 5.5 + n,
+         "reward_ci95": [5.0 + n, 6.0 + n], "p_speak_visible": 0.4, "p_speak_outside": 0.25}
         for n, pauc in enumerate(paucs)
     ]  # fmt: skip
 
@@ -188,15 +189,19 @@ def test_trainings_are_drawn_as_curves(tmp_path):
     trainings = {"first": evaluations(50.0, 55.0, 75.0), "<b>second</b>": evaluations(50.0, 45.0)}
     with opened(collect([one], runs, LexicalJudge(), trainings=trainings), tmp_path) as page:
         curves = page.locator("#curves figure")
-        assert curves.count() == 4
+        assert curves.count() == 8, "all but the sampled reward, which no training here has"
         assert page.locator("#trainings").inner_text().splitlines() == ["first", "<b>second</b>"]
-        pauc, replies, _, duplicates = (curve.get_by_role("img").get_attribute("aria-label") for curve in curves.all())
+        reward, pauc, _, _, repeated, replies, *_ = (
+            curve.get_by_role("img").get_attribute("aria-label") for curve in curves.all()
+        )
+        assert "first: step 0 5.50, step 8 6.50, step 16 7.50" in reward
+        assert curves.first.locator("figcaption").inner_text() == "held-out reward, 5.00 to 8.00, shaded: 95 %"
         assert "first: step 0 50.0, step 8 55.0, step 16 75.0; <b>second</b>: step 0 50.0, step 8 45.0" in pauc
         assert "replies a question" in replies
-        assert "step 0 –, step 8 12.5" in duplicates
-        lines = [line.get_attribute("points") for line in curves.first.locator("polyline").all()]
+        assert "first: step 8 12.5, step 16 12.5" in repeated
+        lines = [line.get_attribute("points") for line in curves.nth(1).locator("polyline").all()]
         assert lines == ["0,37.5 50,31.25 100,6.25", "0,37.5 50,43.75"]
-        assert curves.last.locator("polyline").first.get_attribute("points") == "50,0 100,0"
+        assert curves.nth(4).locator("polyline").first.get_attribute("points") == "50,0 100,0"
         box = curves.first.locator(".plot").bounding_box()
         drawn = curves.first.locator("polyline").first.bounding_box()
         assert drawn["width"] == pytest.approx(box["width"], abs=10)  # half a stroke at each end

@@ -3,7 +3,6 @@
 The trainer runs in processes of its own, which end with this one; this one prepares, follows the log, and scores.
 """
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -15,13 +14,14 @@ from proactive_env.agents.models.checkpoint import load_processor
 from proactive_env.errors import TrainingError
 from proactive_env.recipes.record import RECORD, alone, record
 from proactive_env.recipes.training.grpo.config import GrpoConfig
-from proactive_env.recipes.training.grpo.folder import AGENT, FAILURE, HELD_OUT_ROWS, LOG, RESULT, ROWS, STEPS, Folder
+from proactive_env.recipes.training.grpo.folder import AGENT, FAILURE, HELD_OUT_ROWS, LOG, ROWS, STEPS, Folder
 from proactive_env.recipes.training.grpo.follow.curves import Evaluated, Step, read_line
 from proactive_env.recipes.training.grpo.follow.evaluations import Evaluations
 from proactive_env.recipes.training.grpo.follow.jobs import ClusterJob, Job, LocalJob
 from proactive_env.recipes.training.grpo.prepare.batches import batches
 from proactive_env.recipes.training.grpo.prepare.preflight import Measures, check_software, measure
 from proactive_env.recipes.training.grpo.prepare.windows import Row, check_apart, held_out, windows
+from proactive_env.recipes.training.grpo.trainer.checkpoint import export
 
 _PAUSE_S = 0.5
 _TAIL = 15
@@ -150,7 +150,17 @@ def _run(config: GrpoConfig, folder: Folder, steps: int, listener: Listener) -> 
             listener.evaluation(row)
     if status:
         raise TrainingError(_explanation(folder, job))
-    (folder.path / RESULT).write_text(json.dumps({"steps": steps}))
+    kept = steps
+    if evaluations and config.keep == "best":
+        for row in evaluations.update():
+            listener.evaluation(row)
+        best = evaluations.best()
+        if best is None:
+            return  # a judge gave no answer: the same command goes on here
+        kept = best
+        if kept != steps:
+            export(folder.weights_of(kept) if kept else Path(config.model), config.model, folder.path)
+    folder.write_result({"steps": steps, "kept": kept})
 
 
 def _new_lines(log: TextIO) -> Iterator[str]:

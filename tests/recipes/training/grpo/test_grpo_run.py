@@ -42,6 +42,8 @@ FEW = {
     "held_out": {"benchmark": "tinyworld", "split": "validation", "size": 2},
     "play": {"max_new_tokens": 6, "max_tokens": 1536},
     "window": [4, 6],
+    "credit": "turn",
+    "discount": 0.5,
     "group": 4,
     "windows_per_step": 2,
     "micro_batch": 8,
@@ -50,6 +52,7 @@ FEW = {
     "freeze_vision": False,
     "importance_correction": True,
     "gpu_memory": 0.2,
+    "keep": "best",
     "save_every": 1,
     "evaluate_every": STEPS,
 }
@@ -154,11 +157,20 @@ def test_a_killed_run_goes_on_and_ends_as_a_checkpoint(begin, tmp_path, talkativ
     assert set(result["gain"]["TINYWORLD"]["pauc"]) == {"0", "0.5", "1"}
     assert list((out / "tensorboard").rglob("events.out.tfevents*"))
 
-    before, after = (load_file(place / "model.safetensors") for place in (talkative_checkpoint, out))
-    assert after.keys() == before.keys()
-    assert {weights.dtype for weights in after.values()} == {torch.float32}
-    moved = [name for name, weights in after.items() if not torch.equal(weights, before[name])]
+    assert all(step["advantage_scale"] > 0 for step in result["steps"]), "credit was given by turn"
+
+    rewards = {row["step"]: row["reward"] for row in result["evaluations"]}
+    assert all(row["reward"] == pytest.approx(sum(row["terms"].values())) for row in result["evaluations"])
+    assert set(result["evaluations"][0]["terms"]) == {"pauc", "letters"}
+    assert folder.kept == max(rewards, key=rewards.get)
+    places = (talkative_checkpoint, folder.weights_of(STEPS))
+    before, after, kept = (load_file(place / "model.safetensors") for place in (*places, out))
+    assert kept.keys() == before.keys()
+    assert {weights.dtype for weights in kept.values()} == {torch.float32}
+    moved = [name for name, weights in before.items() if not torch.equal(weights, after[name].float())]
     assert any("visual" in name for name in moved)
+    chosen = after if folder.kept else before
+    assert all(torch.equal(weights, chosen[name].float()) for name, weights in kept.items())
     for place in (out, folder.weights_of(STEPS)):
         with agents.load(f"transformers:{place}") as agent:
             assert agent.engine.longest_context > 0

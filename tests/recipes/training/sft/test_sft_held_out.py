@@ -23,8 +23,9 @@ VISIBLE = episode(gold(2, 6, related_end=5))
 
 
 def test_the_probability_of_speaking_is_that_of_turns_whose_newest_frame_shows_the_answer():
-    numbers = summary([played(VISIBLE, {6: "A red circle."}, [0.9, 0.9, 0.1, 0.2, 0.3, 0.9, 0.9])], 1.0)
+    numbers = summary([played(VISIBLE, {6: "A red circle."}, [0.9, 0.9, 0.1, 0.2, 0.3, 0.9, 0.7])], 1.0)
     assert numbers["p_speak_visible"] == pytest.approx(0.2)
+    assert numbers["p_speak_outside"] == pytest.approx(0.8), "at 1 and 7 s; the span holds 2 to 6 s"
 
 
 def test_turns_after_the_reply_do_not_count():
