@@ -183,7 +183,8 @@ async def round_of(executor: AgentExecutorBase, worker: Worker, engine: VllmEngi
     sampling = SamplingParams(temperature=1.0, max_tokens=worker.tokens, skip_special_tokens=False)
     rollouts = []
     for episode in EPISODES.load():
-        task = Task(episodes=EPISODES, question_id=episode.question_id, start=0.0, end=turns * FRAME_INTERVAL_S)
+        window = {"start": 0.0, "end": turns * FRAME_INTERVAL_S, "frame_interval": FRAME_INTERVAL_S}
+        task = Task(episodes=EPISODES, question_id=episode.question_id, **window)
         execute = partial(
             executor.execute,
             prompt=task.name,

@@ -20,6 +20,9 @@ class PlayConfig(Frozen):
 
     frame_interval: float = Field(default=1.0, gt=0)
     """Seconds from one frame to the next."""
+    mixed_frame_intervals: tuple[float, ...] = ()
+    """Seconds from one frame to the next in training, one of them drawn for each episode; none: `frame_interval`, at
+    which held-out episodes are played in any case."""
     frames_per_turn: int | None = Field(default=None, ge=1)
     """None: the benchmark's own."""
     max_pixels: int = Field(default=MAX_PIXELS, ge=28 * 28)
@@ -42,6 +45,13 @@ class PlayConfig(Frozen):
     """0: all tokens."""
     max_tokens: int = Field(default=8192, ge=256)
     """Tokens of a conversation, history and replies included; when they are used up, the rest is played in silence."""
+
+    @field_validator("mixed_frame_intervals")
+    @classmethod
+    def _above_zero(cls, intervals: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(interval > 0 for interval in intervals):
+            raise ValueError(f"expected seconds above 0, found {intervals}")
+        return intervals
 
     @field_validator("rewards", "judge")
     @classmethod

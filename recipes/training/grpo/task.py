@@ -16,6 +16,8 @@ class Task(Frozen):
     """Seconds of video time; None, like `end`: the whole episode."""
     end: float | None = None
     """Seconds of video time."""
+    frame_interval: float
+    """Seconds from one frame to the next."""
     seed: int = 0
     """Of the environment's reset."""
     held_out: bool = False
@@ -26,7 +28,8 @@ class Task(Frozen):
         """The question id and the window, for people; unique within a data set.
 
         Example:
-            >>> Task(episodes=BenchmarkConfig(benchmark="tinyworld"), question_id="q", start=4.0, end=30.5).name
+            >>> Task(episodes=BenchmarkConfig(benchmark="tinyworld"), question_id="q", start=4.0, end=30.5,
+            ...      frame_interval=1.0).name
             'q 4.0-30.5 s'
         """
         return self.question_id if self.start is None else f"{self.question_id} {self.start}-{self.end} s"

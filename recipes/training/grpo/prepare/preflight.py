@@ -140,7 +140,7 @@ def measure(
     picture = _first_frame(play, longest.task, episodes)
     frame_tokens = template.count(processor.image_token, [picture])
     pixels = processor.image_processor(images=[picture], return_tensors="np")
-    silent, worst = _tokens(play, template, frame_tokens, longest.transcript)
+    silent, worst = _tokens(play, template, frame_tokens, longest)
     _check_lengths(config, longest.task, silent)
     fitting = play.max_tokens // frame_tokens
     images = min(max(window.all_frames for window in planned), fitting)
@@ -189,7 +189,7 @@ def _planned(play: PlayConfig, rows: Sequence[Row], episodes: Sequence[Episode])
             episode = episode.with_duration(probe_duration(episode.video))
         clock = Clock.of(
             episode,
-            frame_interval=play.frame_interval,
+            frame_interval=task.frame_interval,
             frames_per_turn=play.frames_per_turn or episode.frames_per_turn,
         )
         window = None if task.start is None or task.end is None else (task.start, task.end)
@@ -205,7 +205,7 @@ def _first_frame(play: PlayConfig, task: Task, episodes: Sequence[Episode]) -> A
         [episode for episode in episodes if episode.question_id == task.question_id],
         rewards=play.rewards,
         judge=play.judge,
-        frame_interval=play.frame_interval,
+        frame_interval=task.frame_interval,
         frames_per_turn=play.frames_per_turn,
         max_pixels=play.max_pixels,
     )
@@ -214,17 +214,15 @@ def _first_frame(play: PlayConfig, task: Task, episodes: Sequence[Episode]) -> A
     return observation["frames"][0]
 
 
-def _tokens(play: PlayConfig, template: ChatTemplate, frame_tokens: int, transcript: Transcript) -> tuple[int, int]:
+def _tokens(play: PlayConfig, template: ChatTemplate, frame_tokens: int, window: _Window) -> tuple[int, int]:
     """Tokens of a window in silence, and with the longest replies; without its history, which can be forgotten."""
     silence = template.to_assistant + NO_REPLY + template.to_user if play.format == "no_reply" else ""
     read = template.count(template.head(SYSTEM_PROMPT), ())
-    shown = 0
-    for turn in transcript.turns:
+    for turn in window.transcript.turns:
         read += template.count(template.plain(turn.user_text), ())
-        shown += round((turn.end - turn.start) / play.frame_interval)
     joints = template.count(template.content(1, ""), ()) - 1  # what stands around a frame
-    read += shown * (frame_tokens + joints)
-    turns = len(transcript.turns)
+    read += window.frames * (frame_tokens + joints)
+    turns = len(window.transcript.turns)
     reply = template.count(template.to_assistant + template.to_user, ()) + play.max_new_tokens
     return read + turns * template.count(silence, ()), read + turns * reply
 

@@ -53,13 +53,16 @@ def windows(config: GrpoConfig, episodes: Sequence[Episode], on_skipped: OnSkipp
     """
     rows = []
     for episode in _playable(episodes, on_skipped):
+        rng = _rng(config.seed, episode)
+        mixed = config.play.mixed_frame_intervals
+        interval = float(rng.choice(mixed)) if mixed else config.play.frame_interval
         clock = Clock.of(
             episode,
-            frame_interval=config.play.frame_interval,
+            frame_interval=interval,
             frames_per_turn=config.play.frames_per_turn or episode.frames_per_turn,
         )
         turns = clock.turns(episode)
-        for window in _cut(turns, config.window, _rng(config.seed, episode)):
+        for window in _cut(turns, config.window, rng):
             if plan(episode, turns, window).scored:
                 start, end = window or (None, None)
                 task = Task(
@@ -67,6 +70,7 @@ def windows(config: GrpoConfig, episodes: Sequence[Episode], on_skipped: OnSkipp
                     question_id=episode.question_id,
                     start=start,
                     end=end,
+                    frame_interval=interval,
                     seed=config.seed,
                 )
                 rows.append(_row(task))
@@ -86,7 +90,15 @@ def held_out(config: GrpoConfig, episodes: Sequence[Episode], on_skipped: OnSkip
     """
     assert config.held_out is not None
     rows = [
-        _row(Task(episodes=config.held_out, question_id=episode.question_id, seed=config.seed, held_out=True))
+        _row(
+            Task(
+                episodes=config.held_out,
+                question_id=episode.question_id,
+                frame_interval=config.play.frame_interval,
+                seed=config.seed,
+                held_out=True,
+            )
+        )
         for episode in _playable(episodes, on_skipped)
     ]
     return _some(rows, config.held_out)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from threading import Lock
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import gymnasium as gym
 
@@ -81,6 +81,12 @@ class EnvironmentThread:
             self._step(action)
 
 
+class _Kind(NamedTuple):
+    source: BenchmarkConfig
+    frame_interval: float
+    paid: bool
+
+
 class Environments:
     """The environments of a rollout worker.
 
@@ -90,19 +96,20 @@ class Environments:
 
     def __init__(self, play: PlayConfig) -> None:
         self._play = play
-        self._idle: dict[tuple[BenchmarkConfig, bool], list[EnvironmentThread]] = {}
+        self._idle: dict[_Kind, list[EnvironmentThread]] = {}
         self._episodes: dict[BenchmarkConfig, Sequence[Episode]] = {}
         self._loading = Lock()
 
     @asynccontextmanager
-    async def lend(self, source: BenchmarkConfig, *, paid: bool) -> AsyncIterator[EnvironmentThread]:
-        """An environment over a data set, with rewards or without, for the length of the block."""
-        idle = self._idle.setdefault((source, paid), [])
+    async def lend(self, task: Task) -> AsyncIterator[EnvironmentThread]:
+        """An environment that can play a task, paid unless it is held out, for the length of the block."""
+        kind = _Kind(task.episodes, task.frame_interval, not task.held_out)
+        idle = self._idle.setdefault(kind, [])
         environment = idle.pop() if idle else None
         try:
             if environment is None:
                 environment = EnvironmentThread()
-                await environment.build(lambda: self._make(source, paid))
+                await environment.build(lambda: self._make(kind))
             yield environment
         except BaseException:
             if environment is not None:
@@ -116,13 +123,13 @@ class Environments:
             while idle:
                 idle.pop().close()
 
-    def _make(self, source: BenchmarkConfig, paid: bool) -> gym.Env[Observation, str]:
+    def _make(self, kind: _Kind) -> gym.Env[Observation, str]:
         play = self._play
         return make(
-            self._load(source),
-            rewards=play.rewards if paid else {},
+            self._load(kind.source),
+            rewards=play.rewards if kind.paid else {},
             judge=play.judge,
-            frame_interval=play.frame_interval,
+            frame_interval=kind.frame_interval,
             frames_per_turn=play.frames_per_turn,
             max_pixels=play.max_pixels,
         )

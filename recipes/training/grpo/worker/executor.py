@@ -145,7 +145,7 @@ class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
             max_context=max_length,
             seed=self._seed(task, llm_engine.llm),
         )
-        async with self._environments.lend(task.episodes, paid=not task.held_out) as environment:
+        async with self._environments.lend(task) as environment:
             observation = await environment.reset(task)
             history = environment.info["history"]
             begun = await asyncio.to_thread(

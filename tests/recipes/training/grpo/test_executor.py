@@ -143,7 +143,7 @@ def executor(tmp_path):
 
 
 def task(number, tinyworld, **fields):
-    return Task(episodes=EPISODES, question_id=tinyworld[number].question_id, **fields)
+    return Task(episodes=EPISODES, question_id=tinyworld[number].question_id, **{"frame_interval": 1.0} | fields)
 
 
 def rollouts(executor, worker, *tasks, longest=LONGEST, temperature=1.0, log_probs=1):
@@ -387,7 +387,7 @@ def test_no_room_for_one_turn_and_too_many_frames_are_errors_that_name_the_windo
     with pytest.raises(InputError, match=named + "one turn and a reply take up to"):
         rollouts(executor(), worker, task(0, tinyworld), longest=120)
     with pytest.raises(InputError, match=named + "but the engine takes 64"):
-        rollouts(executor(frame_interval=0.1, frames_per_turn=10, max_new_tokens=1), worker, task(0, tinyworld))
+        rollouts(executor(frames_per_turn=10, max_new_tokens=1), worker, task(0, tinyworld, frame_interval=0.1))
 
 
 def test_held_out_episodes_are_played_greedily_and_to_the_end_and_kept(executor, worker, tinyworld, tmp_path):

@@ -122,3 +122,19 @@ def test_a_video_in_both_sets_is_an_error_under_any_name(video, tmp_path):
     with pytest.raises(InputError, match=r"found 1 in both, such as .*long\.mp4"):
         check_apart([here], [there])
     check_apart([here], [episode(gold(3, 9), video=tmp_path / "other.mp4")])
+
+
+def test_frame_intervals_are_drawn_by_the_seed_for_training_alone(video):
+    episodes = [
+        episode(gold(2, 6), duration=float(LENGTH_S), video=video).model_copy(update={"question_id": f"q{number}"})
+        for number in range(20)
+    ]
+    mixed = config(None, mixed_frame_intervals=[0.5, 1.0, 2.0], frame_interval=1.5)
+    drawn = [task.frame_interval for task in tasks(windows(mixed, episodes, never))]
+    assert drawn == [task.frame_interval for task in tasks(windows(mixed, episodes, never))]
+    assert set(drawn) == {0.5, 1.0, 2.0}
+    other = config(None, seed=1, mixed_frame_intervals=[0.5, 1.0, 2.0])
+    assert drawn != [task.frame_interval for task in tasks(windows(other, episodes, never))]
+    assert {task.frame_interval for task in tasks(held_out(mixed, episodes, never))} == {1.5}
+    with pytest.raises(ValueError, match="expected seconds above 0"):
+        config(None, mixed_frame_intervals=[0.0])
