@@ -164,7 +164,8 @@ def construct(cls: Callable[..., Any], spec: str, *arguments: Any, **options: An
         raise InputError(f"{spec!r}: {error}; expected {signature}") from error
     for parameter in signature.parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD and (unpacked := get_args(parameter.annotation)):  # of a TypedDict
-            known = tuple(unpacked[0].__annotations__)
+            named = (one.name for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD)
+            known = (*named, *unpacked[0].__annotations__)
             for name in bound.arguments.get(parameter.name, {}):
                 if name not in known:
                     raise InputError(f"{spec!r}: there is no option {name!r}{did_you_mean(name, known)}")

@@ -13,7 +13,7 @@ import inspect
 import json
 import math
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -25,10 +25,10 @@ from proactive_env.agents import Agent, load
 from proactive_env.agents.rollout import play
 from proactive_env.environment import ProactiveVideoEnv
 from proactive_env.episode import Episode
-from proactive_env.plugin import load_class
 from proactive_env.rewards import ComponentReward, Judge
-from proactive_env.rewards.make import REWARDS
-from proactive_env.turn import Turn
+from proactive_env.rewards.base import turn_credits
+from proactive_env.rewards.make import KINDS
+from proactive_env.turn import Transcript, Turn
 
 _EPISODES = 3
 _TOLERANCE = 1e-9
@@ -42,26 +42,43 @@ def check_reward(reward: str, **arguments: Any) -> None:
         reward: A name of the library's, `module:Class` or `file.py:Class`.
         arguments: The reward's arguments.
     """
-    cls = REWARDS.get(reward) or load_class(reward)
-    assert issubclass(cls, ComponentReward), f"{reward} must subclass ComponentReward"
+    cls = KINDS.load(reward, ComponentReward)
     assert inspect.getdoc(cls), f"{reward} needs a docstring; its first line is what `proactive rewards` prints"
     episodes = {}
     for pay in ("end", "turn"):
         env = _make({reward: {"pay": pay, **arguments}})
         episodes[pay] = [_play(env, player, seed) for player in _PLAYERS for seed in range(_EPISODES)]
-    for at_end, by_turn in zip(episodes["end"], episodes["turn"], strict=True):
+    for (at_end, _), (by_turn, paid) in zip(episodes["end"], episodes["turn"], strict=True):
         assert _close(at_end["proactive_episode"]["terms"], by_turn["proactive_episode"]["terms"]), (
             f"{reward} pays another sum turn by turn than at the end: score must be a pure function of the transcript"
         )
+        for name, split in at_end["proactive_episode"]["terms_per_turn"].items():
+            earned = [terms[name] for terms in paid]
+            assert _close(dict(enumerate(split)), dict(enumerate(earned))), (
+                f"{reward} splits its term over the turns as {split}, and pays {earned} turn by turn"
+            )
     env = _make({reward: arguments})
-    expected = _play(env, "random?p=0.5", 0)
-    again = env.get_wrapper_attr("score")(env.get_wrapper_attr("transcript"))
-    assert [again] == list(expected["proactive_episode"]["scores"].values()), (
+    expected, _ = _play(env, "random?p=0.5", 0)
+    played: Transcript = env.get_wrapper_attr("transcript")
+    score = env.get_wrapper_attr("score")
+    assert score(played) == score(played), (
         f"{reward} scores the same transcript differently: score must be a pure function of the transcript"
+    )
+    beginnings = [float(score(played.first(count + 1))) for count in range(len(played.turns))]
+    carried = list(env.get_wrapper_attr("running_scores")(played, played.turns))
+    assert _close(dict(enumerate(carried)), dict(enumerate(beginnings))), (
+        f"{reward}: running_scores gives {carried}, score gives {beginnings} for the same beginnings"
+    )
+    split = [env.get_wrapper_attr("weight") * credit for credit in turn_credits(beginnings)]
+    (recorded,) = expected["proactive_episode"]["terms_per_turn"].values()
+    assert _close(dict(enumerate(recorded)), dict(enumerate(split))), (
+        f"{reward} splits its term over the turns as {recorded}, where its score gains {split}"
     )
     assert env.spec is not None
     for copy in (gym.make(EnvSpec.from_json(env.spec.to_json())), pickle.loads(pickle.dumps(env))):
-        assert _play(copy, "random?p=0.5", 0) == expected, f"{reward} does not survive a copy, or is not deterministic"
+        assert _play(copy, "random?p=0.5", 0)[0] == expected, (
+            f"{reward} does not survive a copy, or is not deterministic"
+        )
 
 
 def check_judge(judge: Judge) -> None:
@@ -125,12 +142,13 @@ def _make(rewards: dict[str, Any]) -> gym.Env[Any, Any]:
     return gym.make("TinyWorld-v0", size=_EPISODES, rewards=rewards)
 
 
-def _play(env: gym.Env[Any, Any], player: str, seed: int) -> dict[str, Any]:
-    """The last step's infos; every step is checked on the way."""
+def _play(env: gym.Env[Any, Any], player: str, seed: int) -> tuple[dict[str, Any], list[dict[str, float]]]:
+    """The last step's infos, and the terms of every step; each is checked on the way."""
     agent = load(player)
     observation, info = env.reset(seed=seed)
     agent.reset(info)
     paid: dict[str, float] = {}
+    terms: list[dict[str, float]] = []
     done = False
     while not done:
         observation, reward, terminated, truncated, info = env.step(agent.act(observation))
@@ -140,15 +158,16 @@ def _play(env: gym.Env[Any, Any], player: str, seed: int) -> dict[str, Any]:
         assert math.isclose(float(reward), sum(info["reward_terms"].values()), abs_tol=_TOLERANCE), (
             f"the reward {reward} is not the sum of its terms {info['reward_terms']}"
         )
+        terms.append(info["reward_terms"])
         paid = {name: paid.get(name, 0.0) + term for name, term in info["reward_terms"].items()}
     record = info["proactive_episode"]
     assert _close(paid, record["terms"]), f"paid {paid}, recorded {record['terms']}"
     split = {name: sum(terms) for name, terms in record["terms_per_turn"].items()}
     assert _close(split, record["terms"]), f"the split {split} does not add up to {record['terms']}"
-    return info
+    return info, terms
 
 
-def _close(first: dict[str, float], second: dict[str, float]) -> bool:
+def _close(first: Mapping[Any, float], second: Mapping[Any, float]) -> bool:
     return first.keys() == second.keys() and all(
         math.isclose(first[name], second[name], abs_tol=_TOLERANCE, rel_tol=0.0) for name in first
     )

@@ -1,7 +1,8 @@
 """One reward term as a wrapper. Users subclass `ComponentReward` and write `score`, nothing else.
 
 The raw credit of a turn is what the score gained by it: score(first k+1 turns) - score(first k turns), and for the
-first turn score(first turn). So the credits of an episode add up to its score, whatever the score is.
+first turn score(first turn). So the credits of an episode add up to its score, whatever the score is. A reward that
+can carry its score from turn to turn overrides `running_scores`, and an episode's credits take one pass.
 """
 
 import dataclasses
@@ -10,7 +11,9 @@ import json
 import math
 import re
 from abc import ABC, abstractmethod
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import count, pairwise, repeat
 from typing import Any, ClassVar, Literal, Self, cast
 
 import gymnasium as gym
@@ -20,7 +23,7 @@ from proactive_env.environment import Observation, ProactiveVideoEnv
 from proactive_env.errors import InputError, JudgeUnavailable
 from proactive_env.plugin import class_path, load_class, portable
 from proactive_env.rewards.counts import episode_counts
-from proactive_env.turn import Transcript
+from proactive_env.turn import Transcript, Turn
 
 Pay = Literal["end", "turn"]
 
@@ -78,6 +81,7 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
         self.name = name or _snake_case(type(self).__name__.removesuffix("Reward"))
         self.pay = pay
         self._values: list[float] = []
+        self._scores: Iterator[float] = iter(())
         if self.name in _names(env):
             raise InputError(f"two rewards are named {self.name!r}: pass name='...' to one of them")
 
@@ -88,12 +92,29 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
         `transcript.turns` are the played turns, `transcript.scored` the gold replies that count in this window.
         """
 
+    def running_scores(self, plan: Transcript, turns: Iterable[Turn]) -> Iterator[float]:
+        """The score after each of these turns: for every beginning, what `score` says of it.
+
+        Args:
+            plan: The transcript, whose own turns do not count.
+            turns: Of which one is taken for each score that is given; they may not be played yet.
+        """
+        played: tuple[Turn, ...] = ()
+        for turn in turns:
+            played = (*played, turn)
+            try:
+                yield float(self.score(dataclasses.replace(plan, turns=played)))
+            except JudgeUnavailable:
+                yield math.nan
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Start an episode; see `ProactiveVideoEnv.reset`."""
+        started = super().reset(seed=seed, options=options)
         self._values = []
-        return super().reset(seed=seed, options=options)
+        self._scores = self._known(self._transcript(), self._arriving())
+        return started
 
     def step(self, action: str) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Play a turn and add this term; see the class."""
@@ -102,11 +123,12 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
         done = terminated or truncated
         credit = 0.0
         if self.pay == "turn":
-            self._values.append(self._score(self._transcript()))
+            self._values.append(next(self._scores))
             credit = turn_credits(self._values)[-1]
         elif done:
             transcript = self._transcript()
-            self._values = [self._score(transcript.first(count + 1)) for count in range(len(transcript.turns))]
+            scores = self._known(transcript, transcript.turns)
+            self._values = [score for _, score in zip(transcript.turns, scores, strict=False)]
             credit = self._values[-1]
         info.setdefault("reward_terms", {})[self.name] = self.weight * credit
         info.setdefault("reward_scores", {})[self.name] = credit
@@ -120,11 +142,15 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
     def _transcript(self) -> Transcript:
         return cast(ProactiveVideoEnv, self.unwrapped).transcript
 
-    def _score(self, transcript: Transcript) -> float:
-        try:
-            return float(self.score(transcript))
-        except JudgeUnavailable:
-            return math.nan
+    def _arriving(self) -> Iterator[Turn]:
+        """The turns as they are played."""
+        return (self._transcript().turns[index] for index in count())
+
+    def _known(self, plan: Transcript, turns: Iterable[Turn]) -> Iterator[float]:
+        """The running scores, NaN from where a judge gave no answer."""
+        with suppress(JudgeUnavailable):
+            yield from self.running_scores(plan, turns)
+        yield from repeat(math.nan)
 
     def _record(self, episode: dict[str, Any]) -> None:
         value = self._values[-1]

@@ -14,6 +14,25 @@ def in_some_span(time: float, gold: Sequence[GoldReply]) -> bool:
     return any(reply.reply_span.contains(time) for reply in gold)
 
 
+class SpansByTime:
+    """Which gold replies' spans hold a time, asked in ascending order: a span costs time only while it lasts."""
+
+    def __init__(self, gold: Sequence[GoldReply]) -> None:
+        self._spans = [reply.reply_span for reply in gold]
+        self._later = sorted(range(len(gold)), key=lambda place: self._spans[place].start, reverse=True)
+        self._now: list[int] = []
+        self.begun: list[int] = []
+        """The places of those that began at the last time asked about, or before."""
+
+    def holding(self, time: float) -> list[int]:
+        """The places of the gold replies whose spans hold `time` (seconds), ends included."""
+        while self._later and self._spans[self._later[-1]].start <= time:
+            self.begun.append(self._later.pop())
+            self._now.append(self.begun[-1])
+        self._now = [place for place in self._now if time <= self._spans[place].end]
+        return self._now
+
+
 def later_in_span(times: Sequence[float], gold: Sequence[GoldReply]) -> list[bool]:
     """For each reply time, ascending: it lies in a span, and is the first reply in none."""
     inside = [[index for index, time in enumerate(times) if reply.reply_span.contains(time)] for reply in gold]

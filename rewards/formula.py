@@ -1,5 +1,7 @@
-"""MMDuet2's terms come in two formulas: the paper's, and what its authors' code computes."""
+"""MMDuet2's terms, which are carried from turn to turn, in two formulas: the paper's, and its authors' code's."""
 
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -7,6 +9,7 @@ import gymnasium as gym
 from proactive_env.environment import Observation
 from proactive_env.errors import InputError
 from proactive_env.rewards.base import ComponentReward
+from proactive_env.turn import Transcript, Turn
 
 Formula = Literal["paper", "code"]
 
@@ -35,3 +38,12 @@ class FormulaReward(ComponentReward):
         if formula not in ("paper", "code"):
             raise InputError(f"expected formula='paper' or formula='code', found {formula!r}")
         self.formula = formula
+
+    @abstractmethod
+    def running_scores(self, plan: Transcript, turns: Iterable[Turn]) -> Iterator[float]:
+        """See `ComponentReward.running_scores`."""
+
+    def score(self, transcript: Transcript) -> float:
+        """The last of `running_scores`; a transcript has a turn, or more."""
+        *_, last = self.running_scores(transcript, transcript.turns)
+        return last

@@ -1,10 +1,11 @@
 """How much of what is said comes at a time when there is something to say."""
 
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
-from proactive_env.rewards.counts import in_some_span
+from proactive_env.rewards.counts import SpansByTime
 from proactive_env.rewards.formula import FormulaReward
-from proactive_env.turn import Transcript
+from proactive_env.turn import Transcript, Turn
 
 
 class InSpanReward(FormulaReward):
@@ -20,11 +21,16 @@ class InSpanReward(FormulaReward):
 
     scope: ClassVar[str] = "reply times"
 
-    def score(self, transcript: Transcript) -> float:
-        """1 - replies out of span / replies."""
-        gold = transcript.episode.gold
-        outside = [turn for turn in transcript.turns if not in_some_span(turn.end, gold)]
-        spoken = sum(turn.reply is not None for turn in outside)
-        if self.formula == "code":
-            return -spoken / len(outside) if outside else 0.0
-        return 1.0 - spoken / len(transcript.replies) if transcript.replies else 1.0
+    def running_scores(self, plan: Transcript, turns: Iterable[Turn]) -> Iterator[float]:
+        """1 - replies out of span / replies, after each turn."""
+        spans = SpansByTime(plan.episode.gold)
+        replies = outside = spoken = 0
+        for turn in turns:
+            out = not spans.holding(turn.end)
+            replies += turn.reply is not None
+            outside += out
+            spoken += out and turn.reply is not None
+            if self.formula == "code":
+                yield -spoken / outside if outside else 0.0
+            else:
+                yield 1.0 - spoken / replies if replies else 1.0

@@ -1,5 +1,6 @@
 """Rewards that ask a judge."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -15,7 +16,7 @@ class JudgedReward(ComponentReward):
     """A reward with a judge, `self.judge`, which is asked each question once an episode.
 
     Questions to a judge that takes many at once are sent as soon as a reply raises them, so that the judge works while
-    the video plays on: after each reply the score is computed once to send them, with placeholders for answers.
+    the video plays on: the score is carried on twice, first with placeholders for the answers.
 
     Args:
         judge: The judge's configuration (`JudgeConfig`).
@@ -33,19 +34,21 @@ class JudgedReward(ComponentReward):
     ) -> None:
         super().__init__(env, weight, name, **options)
         self.judge = JudgePool(make_judge(judge))
+        self._ahead: Iterator[float] = iter(())
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Start an episode; see `ProactiveVideoEnv.reset`."""
         self.judge = JudgePool(self.judge.judge)
-        return super().reset(seed=seed, options=options)
+        started = super().reset(seed=seed, options=options)
+        self._ahead = self._known(self._transcript(), self._arriving())
+        return started
 
     def _played(self) -> None:
-        transcript = self._transcript()
-        if isinstance(self.judge.judge, AsyncJudge) and transcript.turns[-1].reply is not None:
+        if isinstance(self.judge.judge, AsyncJudge):
             with self.judge.asking_ahead():
-                self.score(transcript)
+                next(self._ahead)
 
     def _record(self, episode: dict[str, Any]) -> None:
         super()._record(episode)

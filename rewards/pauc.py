@@ -1,6 +1,6 @@
 """How well and how early the gold replies were given: the area under the curve of reply quality over time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -8,9 +8,10 @@ import gymnasium as gym
 
 from proactive_env.environment import Observation
 from proactive_env.errors import InputError
+from proactive_env.rewards.counts import SpansByTime
 from proactive_env.rewards.formula import FormulaReward
 from proactive_env.rewards.judged import JudgedReward
-from proactive_env.turn import Transcript
+from proactive_env.turn import Transcript, Turn
 
 
 def pauc(
@@ -83,18 +84,46 @@ class PaucReward(FormulaReward, JudgedReward):
         self.levels = levels
         self.omega = omega
 
-    def score(self, transcript: Transcript) -> float:
-        """Mean over the scored spans."""
-        scored = transcript.scored
+    def running_scores(self, plan: Transcript, turns: Iterable[Turn]) -> Iterator[float]:
+        """Mean over the scored spans, after each turn."""
+        scored, spans = plan.scored, SpansByTime(plan.scored)
+        curves = [_Curve(gold.reply_span, self.levels - 1, self.omega) for gold in scored]
+        total, counted = sum(curve.pauc for curve in curves), len(curves)
         if self.formula == "code":
-            scored = tuple(gold for gold in scored if gold.reply_span.start <= transcript.turns[-1].end)
-        areas = []
-        for gold in scored:
-            levels = [
-                (turn.end, self.judge.coverage(gold.question, gold.text, turn.reply or "", self.levels))
-                for turn in transcript.replies
-                if gold.reply_span.contains(turn.end)
-            ]
-            points = [(time, level) for time, level in levels if level is not None]
-            areas.append(pauc(points, gold.reply_span, max_score=self.levels - 1, omega=self.omega))
-        return sum(areas) / len(areas) if areas else 0.0
+            total, counted = 0.0, 0
+        for turn in turns:
+            holding = spans.holding(turn.end)
+            while counted < len(spans.begun):
+                total += curves[spans.begun[counted]].pauc
+                counted += 1
+            for place in holding if turn.reply is not None else ():
+                gold, curve = scored[place], curves[place]
+                level = self.judge.coverage(gold.question, gold.text, turn.reply or "", self.levels)
+                if level is not None:
+                    total -= curve.pauc
+                    curve.add(turn.end, level)
+                    total += curve.pauc
+            yield total / counted if counted else 0.0
+
+
+class _Curve:
+    """`pauc` of a span whose replies come one after the other."""
+
+    def __init__(self, span: tuple[float, float], max_score: float, omega: float, start_score: float = 0.5) -> None:
+        self.start, self._end = span
+        self._max_score = max_score
+        self._omega = omega
+        self._area = 0.0  # of what is over
+        self._since, self._height = self.start, start_score
+
+    def add(self, time: float, score: float) -> None:
+        """A reply, not earlier than the one before."""
+        shifted = self.start + (1 - self._omega) * (time - self.start)
+        self._area += (shifted - self._since) * self._height
+        self._since, self._height = shifted, score
+
+    @property
+    def pauc(self) -> float:
+        """The area up to now, and the rest of the span at the height of now."""
+        area = self._area + (self._end - self._since) * self._height
+        return area / ((self._end - self.start) * self._max_score)

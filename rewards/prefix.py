@@ -1,9 +1,10 @@
 """How few replies begin like an earlier one, which a judge of content may not mind."""
 
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from proactive_env.rewards.formula import FormulaReward
-from proactive_env.turn import Transcript
+from proactive_env.turn import Transcript, Turn
 
 THRESHOLD_CHARACTERS = 50
 
@@ -21,17 +22,20 @@ class PrefixReward(FormulaReward):
 
     scope: ClassVar[str] = "replies, against earlier ones"
 
-    def score(self, transcript: Transcript) -> float:
-        """1 - replies with a long common prefix / replies."""
-        beginnings = {_beginning(text) for text in transcript.earlier_replies}
-        alike = 0
-        for turn in transcript.replies:
-            beginning = _beginning(turn.reply or "")
-            alike += beginning is not None and beginning in beginnings
-            beginnings.add(beginning)
-        if self.formula == "code":
-            return -alike / len(transcript.turns)
-        return 1.0 - alike / len(transcript.replies) if transcript.replies else 1.0
+    def running_scores(self, plan: Transcript, turns: Iterable[Turn]) -> Iterator[float]:
+        """1 - replies with a long common prefix / replies, after each turn."""
+        beginnings = {_beginning(text) for text in plan.earlier_replies}
+        replies = alike = 0
+        for played, turn in enumerate(turns, start=1):
+            if turn.reply is not None:
+                beginning = _beginning(turn.reply)
+                replies += 1
+                alike += beginning is not None and beginning in beginnings
+                beginnings.add(beginning)
+            if self.formula == "code":
+                yield -alike / played
+            else:
+                yield 1.0 - alike / replies if replies else 1.0
 
 
 def _beginning(text: str) -> str | None:

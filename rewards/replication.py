@@ -1,11 +1,12 @@
 """How little is said twice."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
-from proactive_env.rewards.counts import later_in_span, repeated
+from proactive_env.rewards.counts import SpansByTime, is_repeat, repeated
 from proactive_env.rewards.formula import FormulaReward
 from proactive_env.rewards.judged import JudgedReward
-from proactive_env.turn import Transcript
+from proactive_env.turn import Transcript, Turn
 
 
 class ReplicationReward(FormulaReward, JudgedReward):
@@ -21,17 +22,23 @@ class ReplicationReward(FormulaReward, JudgedReward):
 
     scope: ClassVar[str] = "replies, against earlier ones"
 
-    def score(self, transcript: Transcript) -> float:
-        """1 - repeated / replies."""
-        flags = repeated(transcript, self.judge.repeats)
-        shares = [1] * len(flags)
-        if self.formula == "code":
-            later = later_in_span([turn.end for turn in transcript.replies], transcript.episode.gold)
-            shares = [2 if twice else 1 for twice in later]
-        counted = [(share, flag) for share, flag in zip(shares, flags, strict=True) if flag is not None]
-        total = sum(share for share, _ in counted)
-        fraction = sum(share for share, flag in counted if flag) / total if total else 0.0
-        return 1.0 - fraction if self.formula == "paper" else -fraction
+    def running_scores(self, plan: Transcript, turns: Iterable[Turn]) -> Iterator[float]:
+        """1 - repeated / replies, after each turn."""
+        said, spans = list(plan.earlier_replies), SpansByTime(plan.episode.gold)
+        answered = set[int]()
+        total = again = 0
+        for turn in turns:
+            if turn.reply is not None:
+                inside = set(spans.holding(turn.end))
+                share = 2 if self.formula == "code" and inside and inside <= answered else 1
+                flag = is_repeat(turn.reply, said, self.judge.repeats)
+                if flag is not None:
+                    total += share
+                    again += share * flag
+                answered |= inside
+                said.append(turn.reply)
+            fraction = again / total if total else 0.0
+            yield 1.0 - fraction if self.formula == "paper" else -fraction
 
     def _record(self, episode: dict[str, Any]) -> None:
         super()._record(episode)

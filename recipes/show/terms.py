@@ -1,4 +1,4 @@
-"""What each turn of a finished dialogue earned: the library's own rewards, asked about the transcript's beginnings.
+"""What each turn of a finished dialogue earned: by the library's own rewards.
 
 Nothing is played and no video is opened: a reward is a function of the transcript.
 """
@@ -40,5 +40,5 @@ def _reward(name: str, env: ProactiveVideoEnv, weight: float, judge: JudgePool) 
 
 
 def _credits(reward: ComponentReward, transcript: Transcript) -> list[float]:
-    values = [reward.score(transcript.first(count + 1)) for count in range(len(transcript.turns))]
+    values = list(reward.running_scores(transcript, transcript.turns))
     return [reward.weight * credit for credit in turn_credits(values)]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from proactive_env.rewards.judges.base import Judge, shorten
 
@@ -45,6 +46,7 @@ class LexicalJudge(Judge):
         return {"kind": "lexical", "model": None, "prompt_version": "1"}
 
 
+@lru_cache(maxsize=4096)
 def _content_words(text: str) -> frozenset[str]:
     words = [word.removesuffix("'s") for word in re.findall(r"\w+(?:'\w+)?", shorten(text).casefold())]
     content = [word for word in words if word not in _FUNCTION_WORDS]

@@ -22,6 +22,31 @@ class Impure(ComponentReward):
         return float(self.calls)
 
 
+class AllAtOnce(ComponentReward):
+    """Puts all credit on the first turn, though its sum is right."""
+
+    def score(self, transcript):
+        return float(len(transcript.replies))
+
+    def _record(self, episode):
+        super()._record(episode)
+        split = episode["terms_per_turn"][self.name]
+        episode["terms_per_turn"][self.name] = [sum(split), *[0.0] * (len(split) - 1)]
+
+
+class OneBehind(ComponentReward):
+    """Carries its score on one turn late, and ends right."""
+
+    def score(self, transcript):
+        return float(len(transcript.replies))
+
+    def running_scores(self, plan, turns):
+        replies = 0
+        for turn in turns:
+            yield float(replies)
+            replies += turn.reply is not None
+
+
 class Forgetful(Silent):
     """Conversations share one counter."""
 
@@ -87,6 +112,8 @@ def test_real_benchmark(real_data):
     ("check", "subject", "message"),
     [
         (testing.check_reward, f"{__name__}:Impure", "pure function"),
+        (testing.check_reward, f"{__name__}:AllAtOnce", "splits its term over the turns as"),
+        (testing.check_reward, f"{__name__}:OneBehind", "running_scores gives|pays another sum"),
         (testing.check_judge, FixedJudge(lambda text: 1), "must get level 2"),
         (testing.check_judge, FixedJudge(lambda text: 2), "less than 2|must get level"),
         (testing.check_dataset, (), "must hold an episode"),

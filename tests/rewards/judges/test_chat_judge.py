@@ -195,7 +195,7 @@ class TestFaults:
     def test_configuration_errors(self, tmp_path):
         with pytest.raises(InputError, match="needs the model's name"):
             make_judge("chat")
-        with pytest.raises(InputError, match="unexpected keyword argument 'urll'"):
+        with pytest.raises(InputError, match="no option 'urll'; did you mean 'url'"):
             make_judge("chat:m?urll=x")
         with pytest.raises(InputError, match="expected the absolute path of a folder with prompts"):
             make_judge({"kind": "chat", "model": "m", "prompts": "/no/such/folder"})

@@ -1,0 +1,164 @@
+"""Scores carried from turn to turn are those of every beginning, scored anew by the formulas as they are written."""
+
+import math
+
+import pytest
+from builders import FixedJudge, episode, gold
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proactive_env.environment import ProactiveVideoEnv
+from proactive_env.episode import Timespan
+from proactive_env.rewards import (
+    ComponentReward,
+    InSpanReward,
+    LexicalJudge,
+    PaucReward,
+    PrefixReward,
+    ReplicationReward,
+)
+from proactive_env.rewards.counts import in_some_span, later_in_span, repeated
+from proactive_env.rewards.judges.pool import JudgePool
+from proactive_env.rewards.pauc import pauc
+from proactive_env.turn import Transcript, Turn
+
+LONG = "It goes on and on, and says the same for more than fifty characters: "
+REPLIES = (
+    "A red circle.",
+    "A blue square.",
+    "red",
+    f"{LONG}one",
+    f"{LONG}two",
+    "A red circle. A blue square.",
+)
+FORMULAS = ("paper", "code")
+
+
+def naive_pauc(said, formula):
+    scored = [one for one in said.scored if formula == "paper" or one.reply_span.start <= said.turns[-1].end]
+    areas = []
+    for one in scored:
+        inside = [turn for turn in said.replies if one.reply_span.contains(turn.end)]
+        points = [(turn.end, LexicalJudge().coverage(one.question, one.text, turn.reply, 5)) for turn in inside]
+        areas.append(pauc(points, one.reply_span, max_score=4))
+    return sum(areas) / len(areas) if areas else 0.0
+
+
+def naive_replication(said, formula):
+    flags = repeated(said, LexicalJudge().repeats)
+    later = later_in_span([turn.end for turn in said.replies], said.episode.gold)
+    shares = [2 if formula == "code" and twice else 1 for twice in later]
+    again = sum(share for share, flag in zip(shares, flags, strict=True) if flag)
+    fraction = again / sum(shares) if shares else 0.0
+    return 1 - fraction if formula == "paper" else -fraction
+
+
+def naive_in_span(said, formula):
+    outside = [turn for turn in said.turns if not in_some_span(turn.end, said.episode.gold)]
+    spoken = sum(turn.reply is not None for turn in outside)
+    if formula == "code":
+        return -spoken / len(outside) if outside else 0.0
+    return 1 - spoken / len(said.replies) if said.replies else 1.0
+
+
+def naive_prefix(said, formula):
+    texts = [*said.earlier_replies, *(turn.reply for turn in said.replies)]
+    first = len(said.earlier_replies)
+    alike = sum(
+        any(
+            texts[place][:51] == earlier[:51] and min(len(texts[place]), len(earlier)) > 50 for earlier in texts[:place]
+        )
+        for place in range(first, len(texts))
+    )
+    if formula == "code":
+        return -alike / len(said.turns)
+    return 1 - alike / len(said.replies) if said.replies else 1.0
+
+
+NAIVE = {
+    PaucReward: naive_pauc,
+    ReplicationReward: naive_replication,
+    InSpanReward: naive_in_span,
+    PrefixReward: naive_prefix,
+}
+
+
+@pytest.fixture(scope="module")
+def env():
+    return ProactiveVideoEnv("tinyworld", size=1)
+
+
+said = st.lists(st.sampled_from((None, None, *REPLIES)), min_size=1, max_size=16)
+spans = st.lists(
+    st.tuples(st.integers(0, 14), st.integers(1, 8), st.sampled_from(REPLIES[:2])).map(
+        lambda span: gold(span[0], span[0] + span[1], span[2])
+    ),
+    max_size=4,
+)
+
+
+@st.composite
+def transcripts(draw):
+    """Overlapping spans, repeats, shared prefixes, a history, a window."""
+    replies, before = draw(said), draw(st.lists(st.sampled_from(REPLIES), max_size=3))
+    begin = len(before)
+    history = tuple(Turn(index=i, start=i, end=i + 1, reply=text) for i, text in enumerate(before))
+    turns = tuple(Turn(index=i, start=i, end=i + 1, reply=text) for i, text in enumerate(replies, start=begin))
+    window = Timespan(begin, begin + len(replies)) if draw(st.booleans()) else None
+    return Transcript(episode(*draw(spans), duration=30.0), turns, window=window, history=history)
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.parametrize("reward", NAIVE)
+@given(made=transcripts())
+def test_every_beginning_gets_the_score_that_it_has_alone(env, reward, formula, made):
+    rule = reward(env, formula=formula)
+    naive = [NAIVE[reward](made.first(count + 1), formula) for count in range(len(made.turns))]
+    assert list(rule.running_scores(made, made.turns)) == pytest.approx(naive, abs=1e-9)
+    assert rule.score(made) == pytest.approx(naive[-1], abs=1e-9)
+
+
+class Ends(ComponentReward):
+    """A user's reward with nothing but `score`: the last time at which something was said."""
+
+    def score(self, transcript):
+        return transcript.replies[-1].end if transcript.replies else 0.0
+
+
+@given(made=transcripts())
+def test_a_users_score_is_asked_about_every_beginning(env, made):
+    expected = [Ends(env).score(made.first(count + 1)) for count in range(len(made.turns))]
+    assert list(Ends(env).running_scores(made, made.turns)) == expected
+
+
+@pytest.mark.parametrize("pay", ["end", "turn"])
+@pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.parametrize("reward", [PaucReward, ReplicationReward])
+def test_a_judge_is_asked_in_proportion_to_the_turns(reward, formula, pay):
+    """Not about every beginning anew: an episode twice as long asks twice as much."""
+
+    def asked(turns):
+        made = episode(*(gold(start, start + 10.0) for start in range(0, turns, 10)), duration=float(turns))
+        questions = []
+        judge = FixedJudge(lambda text: questions.append(text) or 1, lambda earlier, reply: questions.append(reply))
+        rule = reward(ProactiveVideoEnv([made]), formula=formula, pay=pay)
+        rule.judge = Counting(judge)
+        played = [Turn(index=i, start=i, end=i + 1, reply=f"reply {i}") for i in range(turns)]
+        assert all(map(math.isfinite, rule.running_scores(Transcript(made, ()), played)))
+        return rule.judge.calls
+
+    assert asked(80) <= 2 * asked(40) + 2
+
+
+class Counting(JudgePool):
+    """Counts questions, answered before or not."""
+
+    calls = 0
+
+    def coverage(self, *question):
+        self.calls += 1
+        return super().coverage(*question)
+
+    def repeats(self, *question):
+        self.calls += 1
+        return super().repeats(*question)
