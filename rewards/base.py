@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import count, pairwise, repeat
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, TypedDict, cast
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, WrapperSpec
@@ -26,6 +26,12 @@ from proactive_env.rewards.counts import episode_counts
 from proactive_env.turn import Transcript, Turn
 
 Pay = Literal["end", "turn"]
+
+
+class RewardOptions(TypedDict, total=False):
+    """What every reward takes beside its weight and name; see `ComponentReward`."""
+
+    pay: Pay
 
 
 class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):

@@ -2,13 +2,15 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 import gymnasium as gym
 
 from proactive_env.environment import Observation
 from proactive_env.errors import InputError
-from proactive_env.rewards.base import ComponentReward
+from proactive_env.rewards.base import ComponentReward, Pay, RewardOptions
+from proactive_env.rewards.judged import JudgedReward
+from proactive_env.rewards.judges.base import JudgeConfig
 from proactive_env.turn import Transcript, Turn
 
 Formula = Literal["paper", "code"]
@@ -19,7 +21,7 @@ class FormulaReward(ComponentReward):
 
     Args:
         formula: `"paper"`, or `"code"` for the authors' code; each term says where they differ.
-        options: See the other base classes, as for `env`, `weight` and `name`.
+        options: See `ComponentReward`, as for `env`, `weight` and `name`.
 
     Raises:
         InputError: there is no such formula.
@@ -32,12 +34,10 @@ class FormulaReward(ComponentReward):
         name: str | None = None,
         *,
         formula: Formula = "paper",
-        **options: Any,
+        **options: Unpack[RewardOptions],
     ) -> None:
         super().__init__(env, weight, name, **options)
-        if formula not in ("paper", "code"):
-            raise InputError(f"expected formula='paper' or formula='code', found {formula!r}")
-        self.formula = formula
+        self.formula = _known(formula)
 
     @abstractmethod
     def running_scores(self, plan: Transcript, turns: Iterable[Turn]) -> Iterator[float]:
@@ -47,3 +47,39 @@ class FormulaReward(ComponentReward):
         """The last of `running_scores`; a transcript has a turn, or more."""
         *_, last = self.running_scores(transcript, transcript.turns)
         return last
+
+
+class JudgedOptions(RewardOptions, total=False):
+    """What a term takes that asks a judge."""
+
+    formula: Formula
+    judge: JudgeConfig
+
+
+class JudgedFormulaReward(FormulaReward, JudgedReward):
+    """One of MMDuet2's terms that asks a judge.
+
+    Args:
+        formula: See `FormulaReward`.
+        judge: See `JudgedReward`.
+        pay: See `ComponentReward`, as for `env`, `weight` and `name`.
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[Observation, str],
+        weight: float = 1.0,
+        name: str | None = None,
+        *,
+        formula: Formula = "paper",
+        judge: JudgeConfig = "lexical",
+        pay: Pay = "end",
+    ) -> None:
+        JudgedReward.__init__(self, env, weight, name, judge=judge, pay=pay)
+        self.formula = _known(formula)
+
+
+def _known(formula: Formula) -> Formula:
+    if formula not in ("paper", "code"):
+        raise InputError(f"expected formula='paper' or formula='code', found {formula!r}")
+    return formula

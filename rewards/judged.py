@@ -1,13 +1,13 @@
 """Rewards that ask a judge."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Unpack
 
 import gymnasium as gym
 
 from proactive_env.environment import Observation
 from proactive_env.errors import JudgeUnavailable
-from proactive_env.rewards.base import ComponentReward
+from proactive_env.rewards.base import ComponentReward, RewardOptions
 from proactive_env.rewards.judges.base import AsyncJudge, JudgeConfig, make_judge
 from proactive_env.rewards.judges.pool import JudgePool
 
@@ -30,7 +30,7 @@ class JudgedReward(ComponentReward):
         name: str | None = None,
         *,
         judge: JudgeConfig = "lexical",
-        **options: Any,
+        **options: Unpack[RewardOptions],
     ) -> None:
         super().__init__(env, weight, name, **options)
         self.judge = JudgePool(make_judge(judge))

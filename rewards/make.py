@@ -11,7 +11,7 @@ from proactive_env.datasets.proactivevideoqa import ROOT_VARIABLE
 from proactive_env.environment import EnvironmentArguments, Observation, ProactiveVideoEnv
 from proactive_env.episode import Episode
 from proactive_env.errors import InputError
-from proactive_env.plugin import Registry, class_path, did_you_mean
+from proactive_env.plugin import Registry, class_path, construct, did_you_mean
 from proactive_env.rewards.base import ComponentReward, Pay
 from proactive_env.rewards.in_span import InSpanReward
 from proactive_env.rewards.judged import JudgedReward
@@ -85,7 +85,7 @@ def make(
     for reward, arguments in _configs(rewards).items():
         cls = KINDS.load(reward, ComponentReward)
         defaults = {"pay": pay, "judge": judge} if issubclass(cls, JudgedReward) else {"pay": pay}
-        env = cls(env, **(defaults | dict(arguments)))
+        env = construct(cls, reward, env, **(defaults | dict(arguments)))
     return env
 
 

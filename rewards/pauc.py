@@ -2,15 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar, Unpack
 
 import gymnasium as gym
 
 from proactive_env.environment import Observation
 from proactive_env.errors import InputError
 from proactive_env.rewards.counts import SpansByTime
-from proactive_env.rewards.formula import FormulaReward
-from proactive_env.rewards.judged import JudgedReward
+from proactive_env.rewards.formula import JudgedFormulaReward, JudgedOptions
 from proactive_env.turn import Transcript, Turn
 
 
@@ -53,7 +52,7 @@ def pauc(
     return area / ((end - start) * max_score)
 
 
-class PaucReward(FormulaReward, JudgedReward):
+class PaucReward(JudgedFormulaReward):
     """Mean PAUC of the gold spans, each reply judged alone (MMDuet2, arXiv 2512.06810, section 4.3.2, r_pauc).
 
     A reply counts in every scored span that holds it, ends included. Without a scored span the score is 0.
@@ -76,7 +75,7 @@ class PaucReward(FormulaReward, JudgedReward):
         *,
         levels: int = 5,
         omega: float = 0.5,
-        **options: Any,
+        **options: Unpack[JudgedOptions],
     ) -> None:
         super().__init__(env, weight, name, **options)
         if levels < 2 or not 0 <= omega <= 1:

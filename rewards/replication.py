@@ -4,12 +4,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 from proactive_env.rewards.counts import SpansByTime, is_repeat, repeated
-from proactive_env.rewards.formula import FormulaReward
-from proactive_env.rewards.judged import JudgedReward
+from proactive_env.rewards.formula import JudgedFormulaReward
 from proactive_env.turn import Transcript, Turn
 
 
-class ReplicationReward(FormulaReward, JudgedReward):
+class ReplicationReward(JudgedFormulaReward):
     """1 - the share of replies that only repeat earlier ones (MMDuet2, arXiv 2512.06810, section 4.3.2, r_rep).
 
     Earlier replies are those of the history too. With no replies the score is 1.

@@ -95,6 +95,12 @@ def test_a_data_set_of_ones_own_is_named_by_its_file(package, tmp_path):
         (lambda name: make("tinyworld", rewards={name: 1}), "pauk", "there is no reward 'pauk'; did you mean 'pauc'"),
         (agents.load, "proactive_env.turn:Turn", "expected a subclass of Agent, found Turn"),
         (datasets.load, "proactive_env.turn:Turn", "expected a subclass of Dataset, found Turn"),
+        (
+            lambda name: make("tinyworld", rewards={"pauc": {name: 3}}),
+            "levles",
+            "'pauc': there is no option 'levles'; did you mean 'levels'",
+        ),
+        (lambda name: make("tinyworld", rewards={"replication": {name: 3}}), "levles", "unexpected keyword argument"),
         (agents.load, "openai:model?timeuot=3", "there is no option 'timeuot'; did you mean 'timeout'"),
     ],
 )
