@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from proactive_env.recipes import console, stages
+from proactive_env.recipes.reproduce.experiments import QUESTIONS
 from proactive_env.recipes.stages import Stage
 
 _NEXT = """\
@@ -33,7 +34,9 @@ def plan(out: Path) -> list[Stage]:
         Stage("warm start: words, and the end of each span", 8, warm_start),
         Stage("rewards: when to speak", 10, rewards),
         *(
-            Stage(f"test videos: {name}", 1, ["eval", "--agent", agent, "--out", played[name]])
+            Stage(
+                f"test videos: {name}", 2, ["eval", "--agent", agent, "--size", str(QUESTIONS), "--out", played[name]]
+            )
             for name, agent in agents.items()
         ),
         Stage("the page", 0.5, ["show", *played.values(), "--training", grpo, "--out", page]),
