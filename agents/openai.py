@@ -18,7 +18,8 @@ from proactive_env.agents.base import ChatAgent, Conversation
 from proactive_env.agents.models.dialogue import SYSTEM_PROMPT
 from proactive_env.environment import Observation, PastTurn
 from proactive_env.errors import ChatRejected, InputError
-from proactive_env.serving.chat import ChatClient, ChatOptions, without_thoughts
+from proactive_env.serving.answer import without_thoughts
+from proactive_env.serving.chat import ChatClient, ChatOptions
 from proactive_env.turn import NO_REPLY, Reply, Transcript, spoken
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ raise `ChatRejected`: asking again does not help. A server that refuses every ca
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,16 +64,6 @@ class Usage:
             None if self.cost is None and more.cost is None else (self.cost or 0.0) + (more.cost or 0.0),
             self.rejected + more.rejected,
         )
-
-
-def without_thoughts(text: str) -> str:
-    """What a thinking model says after it has thought; nothing if its thoughts were cut off.
-
-    Example:
-        >>> without_thoughts("<think>3 or 2?</think> 2")
-        '  2'
-    """
-    return re.sub(r"<think>.*?(?:</think>|\Z)", " ", text, flags=re.DOTALL).rpartition("</think>")[2]
 
 
 class ChatOptions(TypedDict, total=False):

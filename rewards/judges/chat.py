@@ -14,8 +14,9 @@ from typing import TypeVar, Unpack
 
 from proactive_env.errors import ChatRejected, ChatUnavailable, InputError, JudgeUnavailable
 from proactive_env.rewards.judges.base import LONGEST_TEXT, AsyncJudge, shorten
+from proactive_env.serving.answer import without_thoughts
 from proactive_env.serving.cache import AnswerCache
-from proactive_env.serving.chat import ChatClient, ChatOptions, without_thoughts
+from proactive_env.serving.chat import ChatClient, ChatOptions
 from proactive_env.video import cache_folder
 
 PROMPTS = Path(__file__).parent / "prompts"
@@ -114,27 +115,37 @@ class ChatJudge(AsyncJudge):
         return self.last_text
 
 
+_HEDGES = r"(?:\b(?:not|no|never|neither|nor|than|least|most|about|around|nearly|almost|between)\b|n't|[<>≤≥~])"
+
+
 def read_level(text: str, levels: int) -> int | None:
-    """The level, from 0, in a judge's answer of 1..`levels`; None unless exactly one such digit stands in it.
+    """The level, from 0, in a judge's answer of 1..`levels`; None unless the answer is one level, and only one.
+
+    The scale may be named (`2 out of 3`, `2/3`); any other number, a share, a bound or a negation makes it unreadable.
 
     Example:
-        >>> read_level("<think>3 or 2?</think> **2** out of 3", levels=3), read_level("1 or 2", levels=3)
+        >>> read_level("<think>3 or 2?</think> **2** out of 3", levels=3), read_level("0 of 3", levels=3)
         (1, None)
     """
-    answer = re.sub(rf"(?:/|out of)\s*{levels}\b", " ", without_thoughts(text))
-    numbers = re.findall(r"(?<![\d.,–-])\d+(?![.,–-]?\d)", answer)
-    digits = {int(number) for number in numbers} & set(range(1, levels + 1))
-    return digits.pop() - 1 if len(digits) == 1 else None
+    answer = re.sub(rf"(?:/|\b(?:out\s+)?of)\s*{levels}(?![\w.,]*\d)", " ", without_thoughts(text))
+    found = {number.strip("_").rstrip(".,") for number in re.findall(r"\w*[-−–]?\d[\w.,]*(?:\s*%)?", answer)}
+    (number,) = found if len(found) == 1 else ("",)
+    if re.search(rf"{_HEDGES}\W*(?:(?:a|an|level|score)\W+)*{re.escape(number or 'no number')}", answer, re.IGNORECASE):
+        return None
+    return int(number) - 1 if number in map(str, range(1, levels + 1)) else None
 
 
 def read_yes_or_no(text: str) -> bool | None:
-    """Whether a judge's answer says yes; None unless it says just one of the two.
+    """Whether a judge's answer says yes: the word that it begins with, or the only one of the two in it; else None.
 
     Example:
-        >>> read_yes_or_no("<think>no?</think> Yes."), read_yes_or_no("maybe")
+        >>> read_yes_or_no("<think>no?</think> Yes, nothing new: no."), read_yes_or_no("yes and no")
         (True, None)
     """
-    words = set(re.findall(r"\b(yes|no)\b", without_thoughts(text).casefold()))
+    answer = without_thoughts(text).casefold()
+    if begins := re.match(r"\W*(yes|no)\b(?!(?:\s*/\s*|\W+(?:and|or)\W+)(?:yes|no)\b)", answer):
+        return begins[1] == "yes"
+    words = set(re.findall(r"\b(yes|no)\b", answer))
     return words == {"yes"} if len(words) == 1 else None
 
 

@@ -17,8 +17,9 @@ from proactive_env.agents.openai import read_reply
 from proactive_env.errors import ChatRejected, ChatUnavailable, InputError
 from proactive_env.recipes.data.construct.config import BuildConfig
 from proactive_env.recipes.data.construct.prompts import read_prompt
+from proactive_env.serving.answer import without_thoughts
 from proactive_env.serving.cache import AnswerCache
-from proactive_env.serving.chat import ChatClient, Usage, without_thoughts
+from proactive_env.serving.chat import ChatClient, Usage
 from proactive_env.video import cache_folder
 
 ATTEMPTS = 3

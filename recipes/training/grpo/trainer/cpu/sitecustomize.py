@@ -137,3 +137,18 @@ def _plain_weights(module: Any) -> None:
         layer.cpu_linear = linear
 
     module.dispatch_cpu_unquantized_gemm = dispatch_cpu_unquantized_gemm  # packed weights cannot be loaded again
+
+
+@when_imported("vllm.v1.worker.gpu_model_runner")
+def _seeded_draws(module: Any) -> None:
+    # A prompt that is read in parts draws too early, and vLLM turns its generator back: a CPU's has no offset to turn.
+    bookkeeping = module.GPUModelRunner._bookkeeping_sync
+
+    def without_turning_back(self: Any, *args: Any, **kwargs: Any) -> Any:
+        generators, self.input_batch.generators = self.input_batch.generators, {}
+        try:
+            return bookkeeping(self, *args, **kwargs)
+        finally:
+            self.input_batch.generators = generators
+
+    module.GPUModelRunner._bookkeeping_sync = without_turning_back
