@@ -49,12 +49,18 @@ def score_runs(
         Path | None, typer.Option(help="Where scores.json of --predictions goes; or a run's folder.")
     ] = None,
     skip_bad: SkipBad = False,
+    present_only: Annotated[
+        bool, typer.Option("--present-only", help="Leave questions out that --predictions has no row for.")
+    ] = False,
     judge: JudgeName = "lexical",
     judge_url: JudgeUrl = None,
     judge_model: JudgeModel = None,
     as_json: AsJson = False,
 ) -> None:
     """Score runs, or a file of predictions, by the benchmark's rules; needs annotations, no videos.
+
+    A question without a row in --predictions counts as silent, as in the benchmark; with --present-only it does not
+    count, and the numbers do not compare with published ones.
 
     Two or more runs also get their paired differences to the first, with 95 % intervals.
     """
@@ -71,8 +77,8 @@ def score_runs(
         write(scores[str(folder)], folder)
     if predictions:
         config = config_of(BenchmarkConfig, options | {"benchmark": benchmark or "proactivevideoqa"})
-        read = partial(read_predictions, predictions)
-        scores[str(predictions)] = _score_source(str(predictions), config, read, asked, skip_bad)
+        read = partial(_predicted, predictions, present_only=present_only)
+        scores[str(predictions)] = _score_source(str(predictions), config, read, asked, skip_bad or present_only)
         if out:
             out.mkdir(parents=True, exist_ok=True)
             write(scores[str(predictions)], out)
@@ -85,6 +91,19 @@ def _narrowed(config: BenchmarkConfig, folder: Path, options: dict[str, Any]) ->
         if options[name] not in (None, getattr(config, name)):
             raise InputError(f"{folder} was played with {name} {getattr(config, name)!r}, found {options[name]!r}")
     return config.model_copy(update={"subset": options["subset"]}) if options["subset"] else config
+
+
+def _predicted(file: Path, episodes: Sequence[Episode], *, present_only: bool) -> dict[str, Transcript]:
+    """The transcripts of a file of predictions; what it does not mention is silent, unless only what it does counts."""
+    found = read_predictions(file, episodes)
+    missing = [episode for episode in episodes if episode.question_id not in found]
+    if missing:
+        of = f"{file}: {len(missing)} of {len(episodes)} questions have no row, the first is {missing[0].question_id!r}"
+        does = "are left out: not comparable with published results" if present_only else "count as silent"
+        console.problem(f"{of}; they {does}", style="yellow")
+    if present_only:
+        return found
+    return {one.question_id: found.get(one.question_id) or Transcript(one, ()) for one in episodes}
 
 
 def _score_source(

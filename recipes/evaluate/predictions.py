@@ -17,11 +17,19 @@ class _Response(BaseModel):
     time: float = Field(ge=0, allow_inf_nan=False)
 
 
+_OTHERS = ("user", "system")
+"""Who else speaks: files repeat their words in forms of their own."""
+
+
 def _assistants(items: Any) -> Any:
-    """Without what the user said, which files repeat in forms of their own."""
+    """Without what others said; an item without a role is the assistant's."""
     if not isinstance(items, list):
         return items
-    return [item for item in items if not isinstance(item, dict) or item.get("role", "assistant") == "assistant"]
+    roles = [item.get("role", "assistant") if isinstance(item, dict) else "assistant" for item in items]
+    for role in roles:
+        if role not in ("assistant", *_OTHERS):
+            raise ValueError(f"expected the role assistant, {' or '.join(_OTHERS)}, or none, found {role!r}")
+    return [item for item, role in zip(items, roles, strict=True) if role == "assistant"]
 
 
 class _Row(BaseModel):

@@ -240,6 +240,10 @@ def test_bad_rows_and_videos_fail_by_name_or_are_reported(tmp_path):
     assert "no predictions for question_id 'broken'" in again.stderr
 
 
+def said(role):
+    return {"role": role, "content": "A dog.", "time": 3.0}
+
+
 PREDICTION = {"question_id": "tinyworld-0-test-00000", "model_response_list": [{"content": "A dog.", "time": 3.0}]}
 
 
@@ -250,13 +254,39 @@ PREDICTION = {"question_id": "tinyworld-0-test-00000", "model_response_list": [{
         ([json.dumps(PREDICTION | {"model_response_list": [{"time": 1}]})], "model_response_list.0.content"),
         ([json.dumps(PREDICTION | {"model_response_list": [{"content": "x", "time": -1}]})], "0.time"),
         ([json.dumps(PREDICTION)] * 2, "line 2: question_id 'tinyworld-0-test-00000' stands twice"),
-        ([json.dumps(PREDICTION)], "1 of 2 questions have no predictions"),
+        ([json.dumps(PREDICTION | {"model_response_list": [said("model")]})], "found 'model'"),
+        ([json.dumps(PREDICTION | {"model_response_list": [said("Assistant")]})], "found 'Assistant'"),
+        ([json.dumps(PREDICTION | {"model_response_list": [said(None)]})], "found None"),
     ],
 )
 def test_bad_prediction_files_are_told(tmp_path, rows, message):
     (tmp_path / "p.jsonl").write_text("\n".join(rows) + "\n")
     arguments = ("score", "--benchmark", "tinyworld", "--size", 2, "--predictions", "p.jsonl")
     assert message in proactive(*arguments, cwd=tmp_path, code=1).stderr
+
+
+def test_a_question_without_a_row_counts_as_silent(tmp_path):
+    """facts.md: two questions and one row that scores 1.0 are 62.5; only the questions present are 100."""
+    write_two_questions(tmp_path)
+    row = {"question_id": "q0", "model_response_list": [{"content": "A red circle.", "time": 1.0}]}
+    (tmp_path / "p.jsonl").write_text(json.dumps(row) + "\n")
+    arguments = ("score", "--benchmark", "jsonl", "--data", "episodes.jsonl", "--predictions", "p.jsonl", "--json")
+    done = proactive(*arguments, cwd=tmp_path)
+    assert json.loads(done.stdout)["subsets"]["ALL"]["pauc"]["1"] == 62.5
+    assert "1 of 2 questions have no row, the first is 'q1'; they count as silent" in done.stderr
+    present = proactive(*arguments, "--present-only", cwd=tmp_path)
+    assert json.loads(present.stdout)["subsets"]["ALL"]["pauc"]["1"] == 100
+    assert "left out: not comparable" in present.stderr
+
+
+def write_two_questions(folder):
+    from builders import episode, gold, write_video
+
+    from proactive_env.datasets import jsonl
+
+    video = write_video(folder / "v.mp4")
+    made = [episode(gold(1, 5), question_id=f"q{number}", duration=10, video=video) for number in range(2)]
+    jsonl.write(made, folder / "episodes.jsonl")
 
 
 def test_prediction_files_may_have_user_items_megabytes_and_more_keys(tmp_path):
