@@ -353,18 +353,18 @@ function scores_table() {
 // ---- training -----------------------------------------------------------------------------------------------------
 
 const curves = [
-  { label: "held-out reward", value: (row) => row.reward, band: (row) => row.reward_ci95, from_zero: false },
-  { label: "sampled reward since the last evaluation", value: (row) => row.sampled_reward, from_zero: false },
+  { label: "held-out reward", value: (row) => row.reward, band: (row) => row.reward_ci95 },
+  { label: "sampled reward since the last evaluation", value: (row) => row.sampled_reward },
   { label: "PAUC ω 0.5", value: (row) => row.pauc["0.5"], band: (row) => row.pauc_ci95 },
   { label: "delay s", value: (row) => row.mean_delay_s },
   { label: "covered %", value: (row) => row.covered },
-  { label: "repeated %", value: (row) => row.repeated },
+  { label: "repeated %", value: (row) => row.repeated, from_zero: true },
   { label: "replies a question", value: (row) => row.replies_per_question },
-  { label: "p(speak) while the answer shows", value: (row) => row.p_speak_visible },
-  { label: "p(speak) outside of spans", value: (row) => row.p_speak_outside },
+  { label: "p(speak) while the answer shows", value: (row) => row.p_speak_visible, from_zero: true },
+  { label: "p(speak) outside of spans", value: (row) => row.p_speak_outside, from_zero: true },
 ];
 
-function training_curve({ label, value, band, from_zero = true }) {
+function training_curve({ label, value, band, from_zero = false }) {
   const rows = page.training.flatMap((training) => training.rows);
   const known = (row) => value(row) !== undefined && value(row) !== null;
   const heights = rows.filter(known).flatMap((row) => (band ? band(row) : [value(row)]));

@@ -200,7 +200,7 @@ def test_trainings_are_drawn_as_curves(tmp_path):
         assert "replies a question" in replies
         assert "first: step 8 12.5, step 16 12.5" in repeated
         lines = [line.get_attribute("points") for line in curves.nth(1).locator("polyline").all()]
-        assert lines == ["0,37.5 50,31.25 100,6.25", "0,37.5 50,43.75"]
+        assert lines == ["0,75 50,62.5 100,12.5", "0,75 50,87.5"], "between the intervals' ends, 40 and 80"
         assert curves.nth(4).locator("polyline").first.get_attribute("points") == "50,0 100,0"
         box = curves.first.locator(".plot").bounding_box()
         drawn = curves.first.locator("polyline").first.bounding_box()
