@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,7 +39,10 @@ def grpo(
     chosen = load_config(config, GrpoConfig, settings or [], PRESETS)
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     finished = Folder(out).finished
-    with console.err.status("measuring what the run will take") as status:
+    with (
+        redirect_stdout(sys.stderr),
+        console.err.status("measuring what the run will take") as status,
+    ):  # DeepSpeed prints
         evaluations = train(chosen, out, _Screen(chosen, status))
     if finished:
         console.problem(f"{out}: this run is finished", style="green")

@@ -311,7 +311,7 @@ class TestUsage:
         ("openai:m?url=ftp://x", "expected a URL such as"),
         ("openai:m?url=http://me:pw@x/v1", "must not hold a key"),
         ("openai:m?price=3", r"price=\[prompt, completion\]"),
-        ("openai:m?format=open_turn", "unexpected keyword argument 'format'"),
+        ("openai:m?format=open_turn", "there is no option 'format'"),
     ],
 )
 def test_bad_specs(spec, message):

@@ -151,7 +151,7 @@ def test_any_agent_that_can_be_asked_and_it_is_closed_too(tmp_path):
         ("polling:polling:openai:m", "'polling:openai:m' takes no questions"),
         ("polling:opnai:gpt-4", "no agent 'opnai'; did you mean 'openai'"),
         ("polling:openai:m?chunk=0", "more than 0 seconds, found 0"),
-        ("polling:openai:m?chunk=5&speed=1", "'openai:m': got an unexpected keyword argument 'speed'"),
+        ("polling:openai:m?chunk=5&speed=1", "'openai:m': there is no option 'speed'"),
     ],
 )
 def test_bad_specs(spec, message):

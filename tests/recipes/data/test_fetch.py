@@ -329,7 +329,7 @@ def test_a_record_that_cannot_be_read_is_told(hub, tmp_path):
 
 def test_the_missing_extra_is_named(monkeypatch, tmp_path):
     from proactive_env.errors import InputError
-    from proactive_env.recipes.data.fetch import fetch as fetch_here
+    from proactive_env.recipes.cli.data_fetch import fetch as fetch_here
 
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError, match=r"pip install -e '\.\[hub\]'"):

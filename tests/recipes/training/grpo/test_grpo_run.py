@@ -265,7 +265,7 @@ def test_a_cluster_gets_the_wheel_and_an_engine_that_dies_is_named(begin, cluste
 
     out = tmp_path / "out"
     address, session = cluster
-    run = begin(out, f"address={address}", "steps=200", "held_out=null")
+    run = begin(out, f"address={address}", "steps=200", "held_out=null", "keep=last")
     wait_for(lambda: Folder(out).resumes_from >= 1, run)
     (engine,) = processes_of(session, "EngineCore")
     engine.kill()
