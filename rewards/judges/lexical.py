@@ -1,6 +1,7 @@
 """A judge that compares content words."""
 
 import re
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -39,11 +40,33 @@ class LexicalJudge(Judge):
     def repeats(self, earlier: Sequence[str], reply: str) -> bool | None:
         """See `Judge.repeats`."""
         words = _content_words(reply)
-        return bool(words) and any(words <= _content_words(text) for text in earlier)
+        said = _said.by_word(tuple(earlier))
+        return bool(words) and any(words <= one for one in min((said.get(word, []) for word in words), key=len))
 
     def describe(self) -> dict[str, str | None]:
         """See `Judge.describe`."""
         return {"kind": "lexical", "model": None, "prompt_version": "1"}
+
+
+class _Said(threading.local):
+    """The content words of the replies asked about last, found by a word: a dialogue grows by a reply at a time."""
+
+    def __init__(self) -> None:
+        self._texts: tuple[str, ...] = ()
+        self._by_word: dict[str, list[frozenset[str]]] = {}
+
+    def by_word(self, texts: tuple[str, ...]) -> dict[str, list[frozenset[str]]]:
+        if texts[: len(self._texts)] != self._texts:
+            self._texts, self._by_word = (), {}
+        for text in texts[len(self._texts) :]:
+            words = _content_words(text)
+            for word in words:
+                self._by_word.setdefault(word, []).append(words)
+        self._texts = texts
+        return self._by_word
+
+
+_said = _Said()
 
 
 @lru_cache(maxsize=4096)

@@ -162,3 +162,17 @@ class Counting(JudgePool):
     def repeats(self, *question):
         self.calls += 1
         return super().repeats(*question)
+
+
+dialogues = st.lists(st.lists(st.sampled_from((*REPLIES, "circle", "Circles!", "the", "")), max_size=6), max_size=6)
+
+
+@given(dialogues)
+def test_the_lexical_judge_remembers_one_dialogue_and_mixes_none(said):
+    """Asked about beginnings of several dialogues in turn, as the rewards of several environments do."""
+    judge = LexicalJudge()
+    for length in range(7):
+        for dialogue in said:
+            earlier, reply = dialogue[:length], "A red circle."
+            alone = [LexicalJudge().coverage("", reply, text, 2) == 1 for text in earlier]
+            assert judge.repeats(earlier, reply) == any(alone)
