@@ -32,6 +32,8 @@ from proactive_env.turn import Transcript, Turn
 
 _EPISODES = 3
 _TOLERANCE = 1e-9
+_WINDOW_START_S = 14.0
+"""Each of TinyWorld's first episodes has a gold reply before it, and one after it."""
 _PLAYERS = ("silent", "oracle", "late", "chatter", "random?p=0.5")
 
 
@@ -58,7 +60,18 @@ def check_reward(reward: str, **arguments: Any) -> None:
                 f"{reward} splits its term over the turns as {split}, and pays {earned} turn by turn"
             )
     env = _make({reward: arguments})
-    expected, _ = _play(env, "random?p=0.5", 0)
+    for start in (_WINDOW_START_S, 0.0):
+        expected, _ = _play(env, "random?p=0.5", 0, start)
+        _check_credits(reward, env, expected["proactive_episode"]["terms_per_turn"])
+    assert env.spec is not None
+    for copy in (gym.make(EnvSpec.from_json(env.spec.to_json())), pickle.loads(pickle.dumps(env))):
+        assert _play(copy, "random?p=0.5", 0)[0] == expected, (
+            f"{reward} does not survive a copy, or is not deterministic"
+        )
+
+
+def _check_credits(reward: str, env: gym.Env[Any, Any], terms_per_turn: Mapping[str, list[float]]) -> None:
+    """The credits of the episode that was just played are the differences of its score, however they are found."""
     played: Transcript = env.get_wrapper_attr("transcript")
     score = env.get_wrapper_attr("score")
     assert score(played) == score(played), (
@@ -70,15 +83,10 @@ def check_reward(reward: str, **arguments: Any) -> None:
         f"{reward}: running_scores gives {carried}, score gives {beginnings} for the same beginnings"
     )
     split = [env.get_wrapper_attr("weight") * credit for credit in turn_credits(beginnings)]
-    (recorded,) = expected["proactive_episode"]["terms_per_turn"].values()
+    (recorded,) = terms_per_turn.values()
     assert _close(dict(enumerate(recorded)), dict(enumerate(split))), (
         f"{reward} splits its term over the turns as {recorded}, where its score gains {split}"
     )
-    assert env.spec is not None
-    for copy in (gym.make(EnvSpec.from_json(env.spec.to_json())), pickle.loads(pickle.dumps(env))):
-        assert _play(copy, "random?p=0.5", 0)[0] == expected, (
-            f"{reward} does not survive a copy, or is not deterministic"
-        )
 
 
 def check_judge(judge: Judge) -> None:
@@ -142,10 +150,12 @@ def _make(rewards: dict[str, Any]) -> gym.Env[Any, Any]:
     return gym.make("TinyWorld-v0", size=_EPISODES, rewards=rewards)
 
 
-def _play(env: gym.Env[Any, Any], player: str, seed: int) -> tuple[dict[str, Any], list[dict[str, float]]]:
-    """The last step's infos, and the terms of every step; each is checked on the way."""
+def _play(
+    env: gym.Env[Any, Any], player: str, seed: int, start: float = 0.0
+) -> tuple[dict[str, Any], list[dict[str, float]]]:
+    """The last step's infos, and the terms of every step from `start` (seconds); each is checked on the way."""
     agent = load(player)
-    observation, info = env.reset(seed=seed)
+    observation, info = env.reset(seed=seed, options={"start": start})
     agent.reset(info)
     paid: dict[str, float] = {}
     terms: list[dict[str, float]] = []

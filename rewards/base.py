@@ -13,7 +13,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import count, pairwise, repeat
+from itertools import count, islice, pairwise, repeat
 from typing import Any, ClassVar, Literal, Self, TypedDict, cast
 
 import gymnasium as gym
@@ -124,13 +124,16 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
 
     def step(self, action: str) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Play a turn and add this term; see the class."""
+        before = len(self._transcript().turns)
         observation, reward, terminated, truncated, info = super().step(action)
-        self._played()
+        played = len(self._transcript().turns) - before  # a wrapper below may play several turns a step
+        self._played(played)
         done = terminated or truncated
         credit = 0.0
         if self.pay == "turn":
-            self._values.append(next(self._scores))
-            credit = turn_credits(self._values)[-1]
+            paid = self._values[-1] if self._values else 0.0
+            self._values += islice(self._scores, played)
+            credit = self._values[-1] - paid
         elif done:
             transcript = self._transcript()
             scores = self._known(transcript, transcript.turns)
@@ -142,8 +145,8 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
             self._record(info.setdefault("proactive_episode", _new_record(self._transcript())))
         return observation, float(reward) + self.weight * credit, terminated, truncated, info
 
-    def _played(self) -> None:
-        """Called after each turn, before anything is scored."""
+    def _played(self, turns: int) -> None:
+        """Called after each step, which played so many turns, before anything is scored."""
 
     def _transcript(self) -> Transcript:
         return cast(ProactiveVideoEnv, self.unwrapped).transcript

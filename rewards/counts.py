@@ -52,19 +52,21 @@ def is_repeat(reply: str, earlier: Sequence[str], repeats: Repeats) -> bool | No
 
 def repeated(transcript: Transcript, repeats: Repeats) -> list[bool | None]:
     """For each reply: was all of it said earlier, in the history or in the window? See `is_repeat`."""
-    said = [*transcript.earlier_replies, *(turn.reply or "" for turn in transcript.replies)]
-    return [
-        is_repeat(said[index], said[:index], repeats) for index in range(len(transcript.earlier_replies), len(said))
-    ]
+    said, flags = list(transcript.earlier_replies), []
+    for turn in transcript.replies:
+        flags.append(is_repeat(turn.reply or "", said, repeats))
+        said.append(turn.reply or "")
+    return flags
 
 
 def episode_counts(transcript: Transcript) -> dict[str, int]:
     """What `info["proactive_episode"]["counts"]` starts from: `repeated` counts equal texts only."""
-    gold = transcript.episode.gold
+    replies, spans = transcript.replies, SpansByTime(transcript.episode.gold)
+    new = {turn.reply for turn in replies}.difference(transcript.earlier_replies)
     return {
         "turns": len(transcript.turns),
-        "replies": len(transcript.replies),
-        "out_of_span": sum(not in_some_span(turn.end, gold) for turn in transcript.replies),
-        "repeated": sum(map(bool, repeated(transcript, lambda *_: False))),
+        "replies": len(replies),
+        "out_of_span": sum(not spans.holding(turn.end) for turn in replies),
+        "repeated": len(replies) - len(new),
         "judge_failures": 0,
     }

@@ -1,6 +1,7 @@
 """Rewards that ask a judge."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Unpack
 
 import gymnasium as gym
@@ -45,10 +46,11 @@ class JudgedReward(ComponentReward):
         self._ahead = self._known(self._transcript(), self._arriving())
         return started
 
-    def _played(self) -> None:
+    def _played(self, turns: int) -> None:
         if isinstance(self.judge.judge, AsyncJudge):
             with self.judge.asking_ahead():
-                next(self._ahead)
+                for _ in islice(self._ahead, turns):
+                    pass
 
     def _record(self, episode: dict[str, Any]) -> None:
         super()._record(episode)

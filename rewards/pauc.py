@@ -116,7 +116,13 @@ class _Curve:
         self._since, self._height = self.start, start_score
 
     def add(self, time: float, score: float) -> None:
-        """A reply, not earlier than the one before."""
+        """A reply, not earlier than the one before.
+
+        Raises:
+            ValueError: the score is not in 0..`max_score`.
+        """
+        if not 0 <= score <= self._max_score:
+            raise ValueError(f"expected a judge's level in 0..{self._max_score}, found {score}")
         shifted = self.start + (1 - self._omega) * (time - self.start)
         self._area += (shifted - self._since) * self._height
         self._since, self._height = shifted, score

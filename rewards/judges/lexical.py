@@ -56,14 +56,16 @@ class _Said(threading.local):
         self._by_word: dict[str, list[frozenset[str]]] = {}
 
     def by_word(self, texts: tuple[str, ...]) -> dict[str, list[frozenset[str]]]:
-        if texts[: len(self._texts)] != self._texts:
-            self._texts, self._by_word = (), {}
-        for text in texts[len(self._texts) :]:
+        known, by_word = self._texts, self._by_word
+        if texts[: len(known)] != known:
+            known, by_word = (), {}
+        self._texts, self._by_word = (), {}  # until it is complete: an interrupt must not leave half a dialogue
+        for text in texts[len(known) :]:
             words = _content_words(text)
             for word in words:
-                self._by_word.setdefault(word, []).append(words)
-        self._texts = texts
-        return self._by_word
+                by_word.setdefault(word, []).append(words)
+        self._texts, self._by_word = texts, by_word
+        return by_word
 
 
 _said = _Said()

@@ -47,6 +47,19 @@ class OneBehind(ComponentReward):
             replies += turn.reply is not None
 
 
+class NoHistory(ComponentReward):
+    """Carries on a score that forgets what was said before the window."""
+
+    def score(self, transcript):
+        return float(len(transcript.earlier_replies) + len(transcript.replies))
+
+    def running_scores(self, plan, turns):
+        replies = 0
+        for turn in turns:
+            replies += turn.reply is not None
+            yield float(replies)
+
+
 class Forgetful(Silent):
     """Conversations share one counter."""
 
@@ -114,6 +127,7 @@ def test_real_benchmark(real_data):
         (testing.check_reward, f"{__name__}:Impure", "pure function"),
         (testing.check_reward, f"{__name__}:AllAtOnce", "splits its term over the turns as"),
         (testing.check_reward, f"{__name__}:OneBehind", "running_scores gives|pays another sum"),
+        (testing.check_reward, f"{__name__}:NoHistory", "running_scores gives"),
         (testing.check_judge, FixedJudge(lambda text: 1), "must get level 2"),
         (testing.check_judge, FixedJudge(lambda text: 2), "less than 2|must get level"),
         (testing.check_dataset, (), "must hold an episode"),

@@ -118,6 +118,29 @@ def test_pay_at_the_end_and_by_turn():
         assert info["reward_terms"] == pytest.approx({name: terms[turn] for name, terms in split.items()}, abs=1e-9)
 
 
+class Hesitant(gym.Wrapper):
+    """Stays silent for a turn after each action."""
+
+    def step(self, action):
+        first = super().step(action)
+        return first if first[2] else super().step("NO REPLY")
+
+
+@pytest.mark.parametrize("name", [*REWARDS, LAST_WORD])
+def test_a_wrapper_below_may_play_several_turns_a_step(name):
+    """All of the turns are paid, in the step that played them."""
+    paid = {}
+    for pay in ("end", "turn"):
+        env = (LastWord if name == LAST_WORD else REWARDS[name])(Hesitant(make({})), pay=pay)
+        steps = play(env, ["A red circle.", "A dog."])
+        record = steps[-1][1]["proactive_episode"]
+        transcript = env.get_wrapper_attr("transcript")
+        assert len(record["terms_per_turn"][env.name]) == len(transcript.turns) > len(steps)
+        assert record["scores"][env.name] == pytest.approx(env.score(transcript), abs=1e-9)
+        paid[pay] = sum(reward for reward, _ in steps)
+    assert paid["turn"] == pytest.approx(paid["end"], abs=1e-9) == pytest.approx(record["terms"][env.name], abs=1e-9)
+
+
 def test_the_default_is_the_papers_sum():
     _, info = play(make(None), ["NO REPLY"])[-1]
     record = info["proactive_episode"]

@@ -1,10 +1,10 @@
 """Scores carried from turn to turn are those of every beginning, scored anew by the formulas as they are written."""
 
-import math
+from itertools import cycle, pairwise
 
 import pytest
-from builders import FixedJudge, episode, gold
-from hypothesis import given
+from builders import episode, gold, write_video
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proactive_env.environment import ProactiveVideoEnv
@@ -17,10 +17,11 @@ from proactive_env.rewards import (
     PrefixReward,
     ReplicationReward,
 )
-from proactive_env.rewards.counts import in_some_span, later_in_span, repeated
+from proactive_env.rewards.counts import episode_counts, in_some_span, later_in_span, repeated
+from proactive_env.rewards.judges import lexical
 from proactive_env.rewards.judges.pool import JudgePool
 from proactive_env.rewards.pauc import pauc
-from proactive_env.turn import Transcript, Turn
+from proactive_env.turn import NO_REPLY, Transcript, Turn
 
 LONG = "It goes on and on, and says the same for more than fifty characters: "
 REPLIES = (
@@ -131,37 +132,70 @@ def test_a_users_score_is_asked_about_every_beginning(env, made):
     assert list(Ends(env).running_scores(made, made.turns)) == expected
 
 
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    return write_video(tmp_path_factory.mktemp("videos") / "video.mp4", seconds=80, rate=2)
+
+
+def play(env, replies, **options):
+    """The terms of every step, and the last step's record."""
+    env.reset(options=options)
+    terms = []
+    for reply in cycle(replies):
+        *_, done, _, info = env.step(reply or NO_REPLY)
+        terms.append(info["reward_terms"][env.name])
+        if done:
+            return terms, info["proactive_episode"]
+
+
+@pytest.mark.parametrize("pay", ["end", "turn"])
+@pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.parametrize("reward", NAIVE)
+@settings(max_examples=25, deadline=None)
+@given(golds=spans, replies=said, start=st.integers(0, 12), length=st.integers(1, 16))
+def test_turns_are_paid_what_the_score_gains(video, reward, formula, pay, golds, replies, start, length):
+    """In windows, after gold replies that are the history."""
+    made = episode(*golds, duration=30.0, video=video)
+    env = reward(ProactiveVideoEnv([made], full_video=True, frames_per_turn=1), 0.5, formula=formula, pay=pay)
+    terms, record = play(env, replies, start=start, end=start + length)
+    played = env.get_wrapper_attr("transcript")
+    naive = [NAIVE[reward](played.first(count + 1), formula) for count in range(len(played.turns))]
+    gained = [0.5 * (after - before) for before, after in pairwise([0.0, *naive])]
+    assert record["terms_per_turn"][env.name] == pytest.approx(gained, abs=1e-9)
+    at_end = [0.0] * (len(gained) - 1) + [0.5 * naive[-1]]
+    assert terms == pytest.approx(gained if pay == "turn" else at_end, abs=1e-9)
+
+
+@given(made=transcripts())
+def test_counts(made):
+    counts = episode_counts(made)
+    assert counts["out_of_span"] == sum(not in_some_span(turn.end, made.episode.gold) for turn in made.replies)
+    assert counts["repeated"] == sum(repeated(made, lambda earlier, reply: False))
+
+
 @pytest.mark.parametrize("pay", ["end", "turn"])
 @pytest.mark.parametrize("formula", FORMULAS)
 @pytest.mark.parametrize("reward", [PaucReward, ReplicationReward])
-def test_a_judge_is_asked_in_proportion_to_the_turns(reward, formula, pay):
-    """Not about every beginning anew: an episode twice as long asks twice as much."""
+def test_a_judge_is_asked_in_proportion_to_the_turns(video, reward, formula, pay, monkeypatch):
+    """Not about every beginning anew: an episode twice as long asks twice as much, answered before or not."""
+    questions = []
+
+    def count(method):
+        asked = getattr(JudgePool, method)
+        monkeypatch.setattr(JudgePool, method, lambda *question: questions.append(question) or asked(*question))
 
     def asked(turns):
-        made = episode(*(gold(start, start + 10.0) for start in range(0, turns, 10)), duration=float(turns))
-        questions = []
-        judge = FixedJudge(lambda text: questions.append(text) or 1, lambda earlier, reply: questions.append(reply))
-        rule = reward(ProactiveVideoEnv([made]), formula=formula, pay=pay)
-        rule.judge = Counting(judge)
-        played = [Turn(index=i, start=i, end=i + 1, reply=f"reply {i}") for i in range(turns)]
-        assert all(map(math.isfinite, rule.running_scores(Transcript(made, ()), played)))
-        return rule.judge.calls
+        golds = [gold(start, start + 10.0) for start in range(0, turns, 10)]
+        env = ProactiveVideoEnv([episode(*golds, duration=float(turns), video=video)], frames_per_turn=1)
+        questions.clear()
+        terms, _ = play(reward(env, formula=formula, pay=pay), [f"reply {index}" for index in range(turns)])
+        assert len(terms) == turns
+        return len(questions)
 
+    count("coverage")
+    count("repeats")
+    assert asked(40) >= 40
     assert asked(80) <= 2 * asked(40) + 2
-
-
-class Counting(JudgePool):
-    """Counts questions, answered before or not."""
-
-    calls = 0
-
-    def coverage(self, *question):
-        self.calls += 1
-        return super().coverage(*question)
-
-    def repeats(self, *question):
-        self.calls += 1
-        return super().repeats(*question)
 
 
 dialogues = st.lists(st.lists(st.sampled_from((*REPLIES, "circle", "Circles!", "the", "")), max_size=6), max_size=6)
@@ -176,3 +210,20 @@ def test_the_lexical_judge_remembers_one_dialogue_and_mixes_none(said):
             earlier, reply = dialogue[:length], "A red circle."
             alone = [LexicalJudge().coverage("", reply, text, 2) == 1 for text in earlier]
             assert judge.repeats(earlier, reply) == any(alone)
+
+
+def test_an_interrupted_lexical_judge_mixes_no_dialogues(monkeypatch):
+    """Ctrl-C in a notebook, while the words of a dialogue are collected."""
+    read = lexical._content_words
+
+    def interrupted(text):
+        if text == "stop":
+            raise KeyboardInterrupt
+        return read(text)
+
+    judge = LexicalJudge()
+    with monkeypatch.context() as patched:
+        patched.setattr(lexical, "_content_words", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            judge.repeats(["A red circle.", "stop"], "Hello.")
+    assert not judge.repeats(["A blue square."], "A red circle.")

@@ -84,6 +84,13 @@ class TestPauc:
         assert reward.score(said) == pauc([(4, 4)], (2, 6), max_score=4)
         assert reward.judge.failures == 1
 
+    @pytest.mark.parametrize("level", [-1, 5])
+    def test_a_level_outside_the_scale_is_an_error(self, env, level):
+        reward = PaucReward(env)
+        reward.judge = JudgePool(FixedJudge(lambda text: level))
+        with pytest.raises(ValueError, match=rf"expected a judge's level in 0\.\.4, found {level}"):
+            reward.score(transcript(episode(gold(2, 6)), {2: "A red circle."}))
+
     def test_the_authors_code_leaves_out_spans_not_begun(self, env):
         made = episode(gold(2, 6), gold(15, 18))
         early = transcript(made, {2: "A red circle."}, turns=8)
