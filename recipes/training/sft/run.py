@@ -219,6 +219,15 @@ def _check_lengths(examples: Sequence[Example], model: Any) -> None:
 
 
 def _last_checkpoint(out: Path) -> Path | None:
-    """The newest checkpoint that was written to its end: the trainer's state is written last."""
-    complete = [state.parent for state in (out / CHECKPOINTS).glob("checkpoint-*/trainer_state.json")]
+    """The newest checkpoint that was written to its end: the trainer's state is written last, and may be torn."""
+    states = (out / CHECKPOINTS).glob("checkpoint-*/trainer_state.json")
+    complete = [state.parent for state in states if _is_whole(state)]
     return max(complete, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        json.loads(file.read_text())
+    except ValueError:
+        return False
+    return True
