@@ -17,7 +17,7 @@ import numpy as np
 
 from proactive_env.environment import ProactiveVideoEnv
 from proactive_env.episode import Episode, GoldReply, Timespan
-from proactive_env.rewards.make import WEIGHTS, _reward_class
+from proactive_env.rewards.make import REWARDS, WEIGHTS
 
 TURNS = 150
 ROUNDS = 60
@@ -54,7 +54,7 @@ def main() -> None:
         frames = ours._frames
         rewarded: Any = ProactiveVideoEnv([episode], frames_per_turn=2, max_pixels=WIDTH * HEIGHT)
         for name, weight in WEIGHTS.items():
-            rewarded = _reward_class(name)(rewarded, weight)
+            rewarded = REWARDS[name](rewarded, weight)
         gym.register("Bare-v0", lambda: Bare(frames, ours))
         gym.register("Ours-v0", lambda: ours)
         gym.register("Rewarded-v0", lambda: rewarded)
