@@ -52,10 +52,10 @@ def is_repeat(reply: str, earlier: Sequence[str], repeats: Repeats) -> bool | No
 
 def repeated(transcript: Transcript, repeats: Repeats) -> list[bool | None]:
     """For each reply: was all of it said earlier, in the history or in the window? See `is_repeat`."""
-    said, flags = list(transcript.earlier_replies), []
+    said, flags = tuple(transcript.earlier_replies), []
     for turn in transcript.replies:
         flags.append(is_repeat(turn.reply or "", said, repeats))
-        said.append(turn.reply or "")
+        said = (*said, turn.reply or "")
     return flags
 
 

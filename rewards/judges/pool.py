@@ -56,22 +56,26 @@ class JudgePool(Judge):
     def coverage(self, question: str, gold: str, prediction: str, levels: int) -> int | None:
         """See `Judge.coverage`."""
         key = (question, gold, prediction, levels)
-        if key not in self._coverage:
+        answer = self._coverage.get(key)
+        if answer is None:
             if isinstance(self.judge, AsyncJudge):
-                self._coverage[key] = background.submit(self.judge.coverage_async(*key))
+                answer = background.submit(self.judge.coverage_async(*key))
             else:
-                self._coverage[key] = _answered(lambda: self.judge.coverage(*key))
-        return 0 if self._ahead else self._coverage[key].result()
+                answer = _answered(lambda: self.judge.coverage(*key))
+            self._coverage[key] = answer
+        return 0 if self._ahead else answer.result()
 
     def repeats(self, earlier: Sequence[str], reply: str) -> bool | None:
         """See `Judge.repeats`."""
         key = (tuple(earlier), reply)
-        if key not in self._repeats:
+        answer = self._repeats.get(key)
+        if answer is None:
             if isinstance(self.judge, AsyncJudge):
-                self._repeats[key] = background.submit(self.judge.repeats_async(*key))
+                answer = background.submit(self.judge.repeats_async(*key))
             else:
-                self._repeats[key] = _answered(lambda: self.judge.repeats(*key))
-        return False if self._ahead else self._repeats[key].result()
+                answer = _answered(lambda: self.judge.repeats(*key))
+            self._repeats[key] = answer
+        return False if self._ahead else answer.result()
 
     def describe(self) -> dict[str, str | None]:
         """See `Judge.describe`."""
