@@ -153,7 +153,14 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
 
     def _arriving(self) -> Iterator[Turn]:
         """The turns as they are played."""
-        return (self._transcript().turns[index] for index in count())
+        for index in count():
+            turns = self._transcript().turns
+            if index == len(turns):
+                raise InputError(
+                    f"{type(self).__name__}.running_scores took turn {index} before it was played: expected a score "
+                    "after each turn, before the next is taken"
+                )
+            yield turns[index]
 
     def _known(self, plan: Transcript, turns: Iterable[Turn]) -> Iterator[float]:
         """The running scores, NaN from where a judge gave no answer."""

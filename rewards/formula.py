@@ -44,9 +44,15 @@ class FormulaReward(ComponentReward):
         """See `ComponentReward.running_scores`."""
 
     def score(self, transcript: Transcript) -> float:
-        """The last of `running_scores`; a transcript has a turn, or more."""
-        *_, last = self.running_scores(transcript, transcript.turns)
-        return last
+        """The last of `running_scores`.
+
+        Raises:
+            InputError: the transcript has no turn.
+        """
+        scores = list(self.running_scores(transcript, transcript.turns))
+        if not scores:
+            raise InputError(f"{self.name} scores a transcript of at least one turn, found none: play a turn first")
+        return scores[-1]
 
 
 class JudgedOptions(RewardOptions, total=False):

@@ -1,15 +1,16 @@
 """Asks a judge each question once, ahead of time where it takes many at once, and counts what it could not answer."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from proactive_env.errors import JudgeUnavailable
 from proactive_env.rewards.judges.base import AsyncJudge, Judge
 from proactive_env.serving import background
 
 Answer = TypeVar("Answer")
+Question = TypeVar("Question", bound=tuple[Any, ...])
 
 
 class JudgePool(Judge):
@@ -55,26 +56,14 @@ class JudgePool(Judge):
 
     def coverage(self, question: str, gold: str, prediction: str, levels: int) -> int | None:
         """See `Judge.coverage`."""
-        key = (question, gold, prediction, levels)
-        answer = self._coverage.get(key)
-        if answer is None:
-            if isinstance(self.judge, AsyncJudge):
-                answer = background.submit(self.judge.coverage_async(*key))
-            else:
-                answer = _answered(lambda: self.judge.coverage(*key))
-            self._coverage[key] = answer
+        ask = self.judge.coverage_async if isinstance(self.judge, AsyncJudge) else self.judge.coverage
+        answer = _kept(self._coverage, (question, gold, prediction, levels), ask)
         return 0 if self._ahead else answer.result()
 
     def repeats(self, earlier: Sequence[str], reply: str) -> bool | None:
         """See `Judge.repeats`."""
-        key = (tuple(earlier), reply)
-        answer = self._repeats.get(key)
-        if answer is None:
-            if isinstance(self.judge, AsyncJudge):
-                answer = background.submit(self.judge.repeats_async(*key))
-            else:
-                answer = _answered(lambda: self.judge.repeats(*key))
-            self._repeats[key] = answer
+        ask = self.judge.repeats_async if isinstance(self.judge, AsyncJudge) else self.judge.repeats
+        answer = _kept(self._repeats, (tuple(earlier), reply), ask)
         return False if self._ahead else answer.result()
 
     def describe(self) -> dict[str, str | None]:
@@ -91,10 +80,24 @@ class JudgePool(Judge):
             self._ahead = False
 
 
-def _answered(ask: Callable[[], Answer]) -> Future[Answer]:
+def _kept(
+    answers: dict[Question, Future[Answer]],
+    question: Question,
+    ask: Callable[..., Answer | Coroutine[Any, Any, Answer]],
+) -> Future[Answer]:
+    answer = answers.get(question)
+    if answer is None:
+        answer = answers[question] = _asked(question, ask)
+    return answer
+
+
+def _asked(question: tuple[Any, ...], ask: Callable[..., Answer | Coroutine[Any, Any, Answer]]) -> Future[Answer]:
     future: Future[Answer] = Future()
     try:
-        future.set_result(ask())
+        answer = ask(*question)
+        if isinstance(answer, Coroutine):
+            return background.submit(answer)
+        future.set_result(answer)
     except JudgeUnavailable as error:  # kept for whoever asks again, as the future of an AsyncJudge keeps it
         future.set_exception(error)
     return future

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from proactive_env.environment import ProactiveVideoEnv
 from proactive_env.episode import Timespan
+from proactive_env.errors import InputError
 from proactive_env.rewards import (
     ComponentReward,
     InSpanReward,
@@ -227,3 +228,20 @@ def test_an_interrupted_lexical_judge_mixes_no_dialogues(monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             judge.repeats(["A red circle.", "stop"], "Hello.")
     assert not judge.repeats(["A blue square."], "A red circle.")
+
+
+@pytest.mark.parametrize("reward", NAIVE)
+def test_a_transcript_without_turns_has_no_score(env, reward):
+    with pytest.raises(InputError, match="at least one turn, found none"):
+        reward(env).score(Transcript(episode(duration=3.0), ()))
+
+
+def test_a_reward_that_takes_turns_ahead_is_told_so():
+    class Ahead(InSpanReward):
+        def running_scores(self, plan, turns):
+            return iter([0.0 for _ in turns])
+
+    env = Ahead(ProactiveVideoEnv("tinyworld", size=1), pay="turn")
+    env.reset(seed=0)
+    with pytest.raises(InputError, match=r"Ahead.running_scores took turn 1 before it was played"):
+        env.step(NO_REPLY)
