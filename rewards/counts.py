@@ -1,6 +1,6 @@
 """Which replies repeat, and which lie in a span: shared by the rewards and by the benchmark's scores."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from proactive_env.episode import GoldReply
 from proactive_env.turn import Transcript
@@ -40,10 +40,11 @@ def later_in_span(times: Sequence[float], gold: Sequence[GoldReply]) -> list[boo
     return [in_some_span(time, gold) and index not in firsts for index, time in enumerate(times)]
 
 
-def is_repeat(reply: str, earlier: Sequence[str], repeats: Repeats) -> bool | None:
+def is_repeat(reply: str, earlier: Collection[str], repeats: Repeats) -> bool | None:
     """Whether all of a reply was said earlier; None if the judge's answer cannot be used.
 
-    The same text again counts without asking `repeats`; with nothing said earlier there is nothing to ask.
+    The same text again counts without asking `repeats`; with nothing said earlier there is nothing to ask. `earlier`
+    holds each text once: what was said twice asks no other question.
     """
     if not earlier:
         return False
@@ -52,10 +53,10 @@ def is_repeat(reply: str, earlier: Sequence[str], repeats: Repeats) -> bool | No
 
 def repeated(transcript: Transcript, repeats: Repeats) -> list[bool | None]:
     """For each reply: was all of it said earlier, in the history or in the window? See `is_repeat`."""
-    said, flags = tuple(transcript.earlier_replies), []
+    said, flags = dict.fromkeys(transcript.earlier_replies), []
     for turn in transcript.replies:
         flags.append(is_repeat(turn.reply or "", said, repeats))
-        said = (*said, turn.reply or "")
+        said[turn.reply or ""] = None
     return flags
 
 

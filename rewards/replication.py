@@ -23,7 +23,7 @@ class ReplicationReward(JudgedFormulaReward):
 
     def running_scores(self, plan: Transcript, turns: Iterable[Turn]) -> Iterator[float]:
         """1 - repeated / replies, after each turn."""
-        said, spans = tuple(plan.earlier_replies), SpansByTime(plan.episode.gold)
+        said, spans = dict.fromkeys(plan.earlier_replies), SpansByTime(plan.episode.gold)
         answered = set[int]()
         total = again = 0
         for turn in turns:
@@ -35,7 +35,7 @@ class ReplicationReward(JudgedFormulaReward):
                     total += share
                     again += share * flag
                 answered |= inside
-                said = (*said, turn.reply)
+                said[turn.reply] = None
             fraction = again / total if total else 0.0
             yield 1.0 - fraction if self.formula == "paper" else -fraction
 

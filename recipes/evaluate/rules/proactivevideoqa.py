@@ -148,7 +148,11 @@ def _score_span(replies: Sequence[Turn], gold: GoldReply, judge: Judge) -> SpanS
 def _duplicates(transcript: Transcript, judge: Judge) -> list[bool | None]:
     texts = [turn.reply or "" for turn in transcript.replies]
     later = later_in_span([turn.end for turn in transcript.replies], transcript.episode.gold)
-    return [is_repeat(texts[index], texts[:index], judge.repeats) for index, is_later in enumerate(later) if is_later]
+    return [
+        is_repeat(texts[place], dict.fromkeys(texts[:place]), judge.repeats)
+        for place, again in enumerate(later)
+        if again
+    ]
 
 
 def _share(part: int, whole: int) -> float | None:
