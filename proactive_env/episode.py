@@ -88,7 +88,7 @@ class Episode(Frozen):
         for index, gold in enumerate(self.gold):
             for name in ("reply_span", "related_span"):
                 start, end = getattr(gold, name)
-                if start >= self.duration or end > self.duration + CLIPPING_SLACK_S:
+                if start >= self.duration or round(end - self.duration, 6) > CLIPPING_SLACK_S:
                     raise ValueError(
                         f"gold.{index}.{name} must lie inside the video of {self.duration} s, found [{start}, {end}]"
                     )

@@ -5,11 +5,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 os.environ["PROACTIVE_ENV_CACHE"] = tempfile.mkdtemp(prefix="proactive-env-tests-")
 os.environ.pop("PROACTIVEVIDEOQA_ROOT", None)
 
-ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = Path(os.environ.get("PROACTIVE_ENV_REAL_DATA", ROOT.parent / "shared" / "data"))
 
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 from builders import episode, gold
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proactive_env.clock import Clock, plan
@@ -21,6 +21,7 @@ def clock(the_episode, dt=1.0, frames_per_turn=2, **options):
 
 
 @given(duration=milliseconds, end=milliseconds, dt=st.sampled_from(["0.5", "1", "2", "0.3", "0.1"]), per_turn=turns)
+@example(duration=Fraction(1, 2), end=Fraction(2611, 1000), dt="0.5", per_turn=1)  # 1.611 + 1 < 2.611 in floats
 def test_frame_count_is_the_designs_formula(duration, end, dt, per_turn):
     """In exact arithmetic: three tenths of a second are three steps of a tenth."""
     duration = max(duration, end - 1)

@@ -9,7 +9,7 @@ import tomllib
 
 import pytest
 import typer
-from conftest import ROOT
+from paths import ROOT
 
 import proactive_env
 from proactive_env.recipes.cli import app

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from paths import ROOT
 
 WHERE = (
     "import proactive_env as p, proactive_env.agents as a, proactive_env.rewards.pauc as r;"

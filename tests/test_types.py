@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 
-from conftest import ROOT
+from paths import ROOT
 
 MISSPELT = """
 from proactive_env.environment import ProactiveVideoEnv

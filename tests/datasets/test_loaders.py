@@ -4,7 +4,7 @@ import json
 
 import pytest
 from builders import episode, gold
-from conftest import ROOT
+from paths import ROOT
 
 from proactive_env import datasets
 from proactive_env.datasets import jsonl

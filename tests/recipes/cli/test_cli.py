@@ -56,7 +56,7 @@ def test_the_scripted_agents_are_ordered_on_the_real_videos(benchmark, tmp_path)
 
 def test_ego_centric_questions_are_played_and_pooled(tmp_path):
     from builders import write_video
-    from conftest import ROOT
+    from paths import ROOT
 
     root = shutil.copytree(ROOT / "tests" / "data" / "proactivevideoqa", tmp_path / "benchmark")
     write_video(root / "EGO" / "videos" / "kitchen.mp4", seconds=10)

@@ -159,7 +159,7 @@ def _probe(video: Path) -> tuple[float, str]:
 def _with_duration(episode: Episode, duration: float) -> Episode:
     if episode.duration is None:
         return episode.with_duration(duration)
-    if duration < episode.duration - CLIPPING_SLACK_S:
+    if round(episode.duration - duration, 6) > CLIPPING_SLACK_S:
         raise ValueError(f"expected {episode.duration:g} s of video, found {duration:g} s")
     return episode
 
