@@ -29,6 +29,9 @@ STEPS = "steps.jsonl"
 RESULT = "result.json"
 """There when the run is finished."""
 
+LATEST = "latest"
+"""DeepSpeed's, beside the states: the newest one's name."""
+
 _WRITTEN_LAST = "tokenizer_config.json"
 
 
@@ -59,8 +62,11 @@ class Folder:
     @property
     def resumes_from(self) -> int:
         """The step of the newest state that was written to its end; 0: the beginning."""
-        latest = self._states / "latest"
-        return int(latest.read_text().removeprefix("global_step")) if latest.exists() else 0
+        latest = self._states / LATEST
+        if not latest.exists():
+            return 0
+        # DeepSpeed opens it when the newest state is whole: a kill can come before its name is written.
+        return self._step(latest.read_text() or self._saved()[-1].name)
 
     def weights_of(self, step: int) -> Path:
         """The weights after a step, without a processor; they are there for every step with a state."""
@@ -75,11 +81,14 @@ class Folder:
         """Remove what a killed run left behind its newest state, and return that state's step."""
         step = self.resumes_from
         if step == steps and not self.trained(steps):  # its weights are torn, and no step is left to write them again
-            earlier = [self._step(folder.name) for folder in self._states.glob("global_step*")]
-            step = max((one for one in earlier if one < steps), default=0)
-            (self._states / "latest").write_text(f"global_step{step}")
-        if not step:
+            step = max((self._step(state.name) for state in self._saved() if self._step(state.name) < steps), default=0)
+        if step:
+            self._write(self._states / LATEST, f"global_step{step}")
+        else:
             shutil.rmtree(self._states, ignore_errors=True)  # a state without its end cannot be loaded
+        for state in self._saved():
+            if self._step(state.name) > step:
+                shutil.rmtree(state)
         for folder in (self.path / CHECKPOINTS).glob("global_step*_hf"):
             if self._step(folder.name) > step or not (folder / _WRITTEN_LAST).exists():
                 shutil.rmtree(folder)
@@ -121,15 +130,11 @@ class Folder:
 
     def write_rows(self, name: str, rows: list[Any]) -> None:
         """Write a file of the folder as a whole."""
-        partial = self.path / f"{name}.partial"
-        partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        partial.rename(self.path / name)
+        self._write(self.path / name, "".join(json.dumps(row) + "\n" for row in rows))
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Say that the run is finished, and how it ended."""
-        partial = self.path / f"{RESULT}.partial"
-        partial.write_text(json.dumps(result))
-        partial.rename(self.path / RESULT)
+        self._write(self.path / RESULT, json.dumps(result))
 
     def complete_checkpoints(self, processor: Any) -> None:
         """Put the processor beside weights that were written to their end: OpenRLHF leaves it out."""
@@ -140,6 +145,16 @@ class Folder:
     def _made(self, name: str) -> Path:
         (self.path / name).mkdir(exist_ok=True)
         return self.path / name
+
+    def _saved(self) -> list[Path]:
+        """The states, whole or not, in order."""
+        return sorted(self._states.glob("global_step*"), key=lambda state: self._step(state.name))
+
+    @staticmethod
+    def _write(file: Path, text: str) -> None:
+        partial = file.with_name(f"{file.name}.partial")
+        partial.write_text(text)
+        partial.rename(file)
 
     @staticmethod
     def _step(name: str) -> int:
