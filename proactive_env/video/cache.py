@@ -9,17 +9,20 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import platformdirs
+from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 
 from proactive_env.errors import VideoError
-from proactive_env.video.decode import decode_frames
+from proactive_env.video.decode import FrameStream, frame_times
 from proactive_env.video.geometry import MAX_PIXELS, SIZE_MULTIPLE
+from proactive_env.video.timeline import FileIdentity
 
-_FORMAT = 1  # to be raised when the same file and sampling give other pixels
+_FORMAT = 2  # to be raised when the same file and sampling give other pixels
 _SUFFIX = ".frames.npy"
 _UNFINISHED_SUFFIX = ".frames.tmp"
 _ABANDONED_AFTER = 24 * 60 * 60  # seconds after which nobody is still writing an unfinished file
@@ -64,7 +67,8 @@ class FrameCache:
     ) -> NDArray[np.uint8]:
         """Return what `decode_frames` returns for these arguments, as a read-only memory map.
 
-        The file's content counts, not its name or age: it is hashed at every call.
+        The file's content counts, not its name or age: it is hashed when a process meets the file first, and again
+        when its size, its times of modification and change, or its inode differ.
 
         Raises:
             VideoError, ValueError: As `decode_frames`.
@@ -75,15 +79,9 @@ class FrameCache:
             cached = _load(file)
             if cached is not None:
                 return cached
-            decoded = decode_frames(
-                path,
-                count=count,
-                frame_interval=frame_interval,
-                duration=duration,
-                max_pixels=max_pixels,
-                size_multiple=size_multiple,
-            )
-            return self._store(decoded, file)
+            times = frame_times(count, frame_interval)
+            video = FrameStream(path, times, duration=duration, max_pixels=max_pixels, size_multiple=size_multiple)
+            return self._store(video, file)
         except OSError as error:
             raise OSError(
                 error.errno,
@@ -91,12 +89,14 @@ class FrameCache:
                 "set PROACTIVE_ENV_CACHE to another folder",
             ) from error
 
-    def _store(self, frames: NDArray[np.uint8], file: Path) -> NDArray[np.uint8]:
+    def _store(self, video: FrameStream, file: Path) -> NDArray[np.uint8]:
         self._folder.mkdir(parents=True, exist_ok=True)
         unfinished = self._folder / f"{uuid.uuid4().hex}{_UNFINISHED_SUFFIX}"
         try:
             with unfinished.open("xb") as stream:
-                np.save(stream, frames)
+                write_array_header_1_0(stream, {"shape": video.shape, "fortran_order": False, "descr": "|u1"})  # type: ignore[no-untyped-call]
+                for frame in video:
+                    stream.write(frame.tobytes())
             mapped = _map(unfinished)  # first, because once the file has its name, other processes may delete it
             unfinished.replace(file)
         finally:
@@ -128,13 +128,18 @@ def _default_max_bytes() -> int:
 
 
 def _key(path: Path, *sampling: float | None) -> str:
-    try:
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "blake2b").hexdigest()
-    except OSError as error:
-        raise VideoError(f"{path}: expected a video file, found: {error.strerror}; check the path") from error
+    content = _content(FileIdentity.of(path))
     identity = [_FORMAT, content, *(option if option is None else float(option) for option in sampling)]
     return hashlib.blake2b(repr(identity).encode(), digest_size=32).hexdigest()
+
+
+@lru_cache(maxsize=65_536)
+def _content(identity: FileIdentity) -> str:
+    try:
+        with identity.path.open("rb") as file:
+            return hashlib.file_digest(file, "blake2b").hexdigest()
+    except OSError as error:
+        raise VideoError(f"{identity.path}: expected a video file, found: {error.strerror}; check the path") from error
 
 
 def _load(file: Path) -> NDArray[np.uint8] | None:

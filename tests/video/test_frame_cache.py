@@ -14,6 +14,7 @@ import pytest
 from proactive_env.errors import VideoError
 from proactive_env.video import FrameCache, cache_folder, decode_frames
 from proactive_env.video import cache as frame_cache
+from proactive_env.video.decode import FrameStream
 
 SAMPLING = {"count": 3, "frame_interval": 0.5}
 
@@ -45,7 +46,9 @@ def decoded(monkeypatch):
     """The path of each video that was decoded."""
     paths = []
     monkeypatch.setattr(
-        frame_cache, "decode_frames", lambda path, **sampling: paths.append(path) or decode_frames(path, **sampling)
+        frame_cache,
+        "FrameStream",
+        lambda path, *args, **options: paths.append(path) or FrameStream(path, *args, **options),
     )
     return paths
 
@@ -209,7 +212,7 @@ def test_a_full_disk_leaves_nothing_behind(clip, folder, monkeypatch):
         file.write(b"half of it")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(frame_cache, "write_array_header_1_0", full)
     with pytest.raises(OSError, match="No space left on device; set PROACTIVE_ENV_CACHE"):
         FrameCache(folder).frames(clip, **SAMPLING)
     assert list(folder.iterdir()) == []

@@ -12,6 +12,7 @@ from av.video.reformatter import Interpolation
 from proactive_env.errors import VideoError
 from proactive_env.video import decode as video
 from proactive_env.video import decode_frames, decode_frames_at, frame_size, probe_duration
+from proactive_env.video.decode import FrameStream
 
 WIDTH, HEIGHT, RATE = 112, 56, 10
 X264 = {"preset": "veryfast", "g": "25", "bf": "3", "b_pyramid": "normal", "x264-params": "log=-1"}
@@ -95,8 +96,13 @@ def plain_frames(path, count, frame_interval):
 def decodes(monkeypatch):
     """How often and in what way files were decoded: True where only wanted pictures and their references were."""
     calls = []
-    decode = video._decode
-    monkeypatch.setattr(video, "_decode", lambda *args: calls.append(bool(args[2])) or decode(*args))
+    frames = FrameStream._frames
+
+    def _frames(self, decode):
+        calls.append(decode == self._quickly and bool(self._timeline.shown_at(self._times)))
+        return frames(self, decode)
+
+    monkeypatch.setattr(FrameStream, "_frames", _frames)
     return calls
 
 
@@ -224,8 +230,8 @@ def test_frames_at_some_times_are_those_of_all_and_no_other_is_made(tmp_path, mo
     path = write(tmp_path / "clip.mp4", moving(60), codec=codec, options=X264 if codec == "libx264" else {})
     every = decode_frames(path, count=60, frame_interval=0.1)
     made = []
-    paint = video._paint
-    monkeypatch.setattr(video, "_paint", lambda *args: made.append(len(args[0])) or paint(*args))
+    repeat = video.repeat
+    monkeypatch.setattr(video, "repeat", lambda frame, count: made.append(count) or repeat(frame, count))
     np.testing.assert_array_equal(decode_frames_at(path, [0.71, 2.0, 2.04, 5.9, 99.0]), every[[7, 20, 20, 59, 59]])
     assert made == [1, 2, 2]
 
@@ -273,8 +279,8 @@ def test_probe_duration(tmp_path, clip, name):
     assert probe_duration(copy_packets(clip, tmp_path / name)) == pytest.approx(3.0, abs=0.01)
 
 
-def test_probe_duration_without_one_in_the_headers(tmp_path):
-    with pytest.raises(VideoError, match=r"raw\.h264: expected a duration in the headers, found none"):
+def test_probe_duration_without_timestamps(tmp_path):
+    with pytest.raises(VideoError, match=r"raw\.h264: expected timestamps, found packets without any"):
         probe_duration(write(tmp_path / "raw.h264", numbered(3)))
 
 

@@ -20,7 +20,7 @@ from proactive_env.recipes.evaluate.episodes import BenchmarkConfig
 from proactive_env.recipes.training.grpo.config import GrpoConfig
 from proactive_env.recipes.training.grpo.task import Task
 from proactive_env.turn import Turn
-from proactive_env.video import check_whole
+from proactive_env.video import probe_duration
 
 OnSkipped = Callable[[str], None]
 """Called with what is wrong with an episode, which is then left out."""
@@ -151,7 +151,7 @@ def _playable(episodes: Sequence[Episode], on_skipped: OnSkipped) -> Iterator[Ep
 def _probe(video: Path) -> tuple[float, str]:
     """A video's length in seconds, and what is wrong with it."""
     try:
-        return check_whole(video), ""
+        return probe_duration(video), ""
     except InputError as error:
         return 0.0, str(error)
 
