@@ -55,6 +55,7 @@ class EnvironmentArguments(TypedDict, total=False):
     frames_per_turn: int | None
     full_video: bool
     max_pixels: int
+    truncate_after: int | None
     render_mode: str | None
 
 
@@ -81,6 +82,8 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
         frames_per_turn: Frames a turn; None: the benchmark's own, episode by episode.
         full_video: Play to the end of the video, not just to the end of the last gold reply's span.
         max_pixels: Frames are scaled to at most this many pixels.
+        truncate_after: Turns after which an episode is cut short, and paid for what was earned until then; so does
+            `gymnasium.make(..., max_episode_steps=...)`.
         render_mode: `"rgb_array"`, `"ansi"` or None.
 
     Example:
@@ -106,6 +109,7 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
         frames_per_turn: int | None = None,
         full_video: bool = False,
         max_pixels: int = MAX_PIXELS,
+        truncate_after: int | None = None,
         render_mode: str | None = None,
     ) -> None:
         if isinstance(dataset, str):
@@ -118,6 +122,8 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
             raise InputError(f"expected max_pixels >= {SIZE_MULTIPLE**2}, found {max_pixels}")
         if frames_per_turn is not None and frames_per_turn < 1:
             raise InputError(f"expected frames_per_turn >= 1, found {frames_per_turn}")
+        if truncate_after is not None and truncate_after < 1:
+            raise InputError(f"expected truncate_after >= 1 turns, found {truncate_after}")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise InputError(f"expected a render_mode of {self.metadata['render_modes']}, found {render_mode!r}")
         self._spec: EnvSpec | None = None
@@ -137,6 +143,7 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
         self.frames_per_turn = frames_per_turn
         self.full_video = full_video
         self.max_pixels = max_pixels
+        self.truncate_after = truncate_after
         self.render_mode = render_mode
         self._index = {episode.question_id: index for index, episode in enumerate(self.episodes)}
         if not 0 < len(self._index) == len(self.episodes):
@@ -159,6 +166,7 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
             VideoError: the video is missing, broken, or more than 1 s shorter than annotated.
         """
         super().reset(seed=seed)
+        self._plan = None
         options = options or {}
         for option in options:
             if option not in _OPTIONS:
@@ -174,7 +182,7 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
         window = None
         if options.keys() & {"start", "end"}:
             window = (float(options.get("start", turns[0].start)), float(options.get("end", turns[-1].end)))
-        self._plan = plan(episode, turns, window)
+        planned = plan(episode, turns, window)
         self._frames = FrameCache().frames(
             episode.video,
             count=self._clock.frame_count,
@@ -182,15 +190,15 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
             duration=episode.duration,
             max_pixels=self.max_pixels,
         )
-        self._done = []
-        self._shown = self._observe(self._plan.turns[0])
+        self._plan, self._done = planned, []
+        self._shown = self._observe(planned.turns[0])
         return self._shown, {
             "question_id": episode.question_id,
-            "window": (self._plan.turns[0].start, self._plan.turns[-1].end),
+            "window": (planned.turns[0].start, planned.turns[-1].end),
             "history": tuple(
-                PastTurn(self._observe(turn, copy=False), turn.reply or NO_REPLY) for turn in self._plan.history
+                PastTurn(self._observe(turn, copy=False), turn.reply or NO_REPLY) for turn in planned.history
             ),
-            "plan": self._plan,
+            "plan": planned,
             "dropped_texts": self._clock.dropped_texts(episode),
         }
 
@@ -204,21 +212,23 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
         if not isinstance(action, str):
             raise TypeError(f"expected an action of type str, a reply or {NO_REPLY!r}, found {type(action).__name__}")
         turns = self._planned().turns
-        if len(self._done) == len(turns):
+        if len(self._done) in (len(turns), self._most_turns):
             raise gym.error.ResetNeeded("the episode is over: call reset() before the next step()")
         turn = turns[len(self._done)].model_copy(update={"reply": spoken(action)})
         self._done.append(turn)
         terminated = len(self._done) == len(turns)
+        truncated = not terminated and len(self._done) == self._most_turns
         observation = self._after_the_end() if terminated else self._observe(turns[len(self._done)])
         if not terminated:
             self._shown = observation
-        return observation, 0.0, terminated, False, {"turn": turn}
+        return observation, 0.0, terminated, truncated, {"turn": turn}
 
     def render(self) -> Any:
         """`rgb_array`: the current frames with question, time and latest replies; `ansi`: the dialogue so far."""
         plan = self._planned()
         if self.render_mode == "rgb_array":
-            return picture(self._shown["frames"], plan, self._done)
+            most = max(len(range(*self._clock.frames(turn.index))) for turn in plan.turns)
+            return picture(self._shown["frames"], plan, self._done, most)
         return dialogue(plan, self._done) if self.render_mode == "ansi" else None
 
     @property
@@ -240,6 +250,11 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
         if self._plan is None:
             raise gym.error.ResetNeeded("no episode has been started: call reset() first")
         return self._plan
+
+    @property
+    def _most_turns(self) -> int | None:
+        limits = [self.truncate_after, self._spec.max_episode_steps if self._spec else None]
+        return min((limit for limit in limits if limit), default=None)
 
     def _choose(self, question_id: str | None) -> Episode:
         if question_id is None:

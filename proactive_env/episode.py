@@ -63,6 +63,12 @@ class GoldReply(Frozen):
     related_span: Span
     """When the video shows what the reply is about, seconds."""
 
+    def cut_at(self, end: float) -> Self:
+        """This reply with spans that end no later, in seconds, if they begin earlier."""
+        spans = {"reply_span": self.reply_span, "related_span": self.related_span}
+        cut = {name: Timespan(span.start, min(span.end, end)) for name, span in spans.items() if span.start < end}
+        return self.model_copy(update=cut)
+
 
 class Episode(Frozen):
     """One video with its questions and gold replies."""
@@ -97,10 +103,13 @@ class Episode(Frozen):
     def with_duration(self, duration: float) -> Self:
         """This episode with its length in seconds filled in and checked.
 
+        Spans that the benchmark laid around a moment itself, as it does where it has a part to `play`, are cut there.
+
         Raises:
             ValueError: a gold span lies outside the video.
         """
+        gold = [reply.cut_at(duration) for reply in self.gold] if self.play else self.gold
         try:
-            return type(self).model_validate({**dict(self), "duration": duration})
+            return type(self).model_validate({**dict(self), "duration": duration, "gold": gold})
         except ValidationError as error:
             raise ValueError("; ".join(item["msg"] for item in error.errors())) from error

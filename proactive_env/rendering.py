@@ -18,18 +18,20 @@ _LEAST_WIDTH_PX = 448
 _LONGEST_TEXT = 300
 
 
-def picture(frames: NDArray[np.uint8], plan: Transcript, turns: Sequence[Turn]) -> NDArray[np.uint8]:
+def picture(frames: NDArray[np.uint8], plan: Transcript, turns: Sequence[Turn], most: int) -> NDArray[np.uint8]:
     """The frames side by side above the time, the user's first and newest text, and the latest replies.
 
     Args:
         frames: (n, height, width, 3) RGB with n >= 1.
         plan: The episode's planned turns.
         turns: Those already played.
+        most: Frames for which there is room, so that all pictures of an episode have one size.
 
     Returns:
         (height, width, 3) RGB.
     """
-    strip = Image.fromarray(np.concatenate(list(frames), axis=1))
+    room = np.full((most - len(frames), *frames.shape[1:]), 255, np.uint8)
+    strip = Image.fromarray(np.concatenate([*frames, *room], axis=1))
     if strip.width < _LEAST_WIDTH_PX:
         factor = -(-_LEAST_WIDTH_PX // strip.width)
         strip = strip.resize((strip.width * factor, strip.height * factor), Image.Resampling.NEAREST)

@@ -12,7 +12,6 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import count, islice, pairwise, repeat
 from typing import Any, ClassVar, Literal, Self, TypedDict, cast
 
@@ -39,7 +38,8 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
 
     Every step carries `info["reward_terms"]` (weighted; their sum is the reward) and `info["reward_scores"]` (raw),
     with a key for each reward of the chain. The last step's `info["proactive_episode"]` holds `scores`, `terms`,
-    `terms_per_turn`, `counts` and `valid`, which is False when a score is NaN because a judge could not be reached.
+    `terms_per_turn`, `counts`, `valid`, which is False when a score is no finite number, and `not_finite`, the names of
+    the rewards for which that is so though no judge stayed silent.
 
     Args:
         env: A `ProactiveVideoEnv`, bare or wrapped.
@@ -88,6 +88,7 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
         self.pay = pay
         self._values: list[float] = []
         self._scores: Iterator[float] = iter(())
+        self._unanswered = False
         if self.name in _names(env):
             raise InputError(f"two rewards are named {self.name!r}: pass name='...' to one of them")
 
@@ -111,6 +112,7 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
             try:
                 yield float(self.score(dataclasses.replace(plan, turns=played)))
             except JudgeUnavailable:
+                self._unanswered = True
                 yield math.nan
 
     def reset(
@@ -118,7 +120,7 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
     ) -> tuple[Observation, dict[str, Any]]:
         """Start an episode; see `ProactiveVideoEnv.reset`."""
         started = super().reset(seed=seed, options=options)
-        self._values = []
+        self._values, self._unanswered = [], False
         self._scores = self._known(self._transcript(), self._arriving())
         return started
 
@@ -164,8 +166,10 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
 
     def _known(self, plan: Transcript, turns: Iterable[Turn]) -> Iterator[float]:
         """The running scores, NaN from where a judge gave no answer."""
-        with suppress(JudgeUnavailable):
+        try:
             yield from self.running_scores(plan, turns)
+        except JudgeUnavailable:
+            self._unanswered = True
         yield from repeat(math.nan)
 
     def _record(self, episode: dict[str, Any]) -> None:
@@ -173,7 +177,9 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
         episode["scores"][self.name] = value
         episode["terms"][self.name] = self.weight * value
         episode["terms_per_turn"][self.name] = [self.weight * credit for credit in turn_credits(self._values)]
-        episode["valid"] = episode["valid"] and not math.isnan(value)
+        if not all(map(math.isfinite, self._values)):
+            episode["valid"] = False
+            episode["not_finite"] += [] if self._unanswered else [self.name]
 
     @property
     def spec(self) -> EnvSpec | None:  # type: ignore[override]
@@ -195,7 +201,8 @@ def _named(cls: type[ComponentReward], env: gym.Env[Any, Any], args: tuple[Any, 
 
 
 def _new_record(transcript: Transcript) -> dict[str, Any]:
-    return {"scores": {}, "terms": {}, "terms_per_turn": {}, "counts": episode_counts(transcript), "valid": True}
+    counts = episode_counts(transcript)
+    return {"scores": {}, "terms": {}, "terms_per_turn": {}, "counts": counts, "valid": True, "not_finite": []}
 
 
 def turn_credits(values: list[float]) -> list[float]:

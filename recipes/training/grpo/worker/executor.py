@@ -30,15 +30,15 @@ from proactive_env.recipes.training.grpo.rollout_credits import RolloutCredits
 from proactive_env.recipes.training.grpo.task import Task
 from proactive_env.recipes.training.grpo.worker.engine import ContextFullError, Features, RolloutEngine
 from proactive_env.recipes.training.grpo.worker.environments import Environments, EnvironmentThread
-from proactive_env.recipes.training.grpo.worker.outcome import is_paid, outcome
+from proactive_env.recipes.training.grpo.worker.outcome import outcome
 from proactive_env.turn import NO_REPLY, Reply
 
 _log = logging.getLogger(__name__)
 _LONGEST_PAUSE_S = 60.0
 
 
-class JudgeSilentError(RuntimeError):
-    """A judge gave no answer for as long as the run is patient, or a reward is not a number."""
+class UnpaidError(RuntimeError):
+    """A judge gave no answer for as long as the run is patient, or a reward's own score is not a finite number."""
 
 
 class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
@@ -112,7 +112,7 @@ class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
                 try:
                     played = await self._execute(task, sampling_params, max_length, hf_tokenizer, llm_engine)
                     return {"prompt": prompt, "label": label, "images": images, **played}
-                except JudgeSilentError:
+                except UnpaidError:
                     raise
                 except Exception as error:
                     if failed:
@@ -185,10 +185,15 @@ class ProactiveExecutor(AgentExecutorBase):  # type: ignore[misc]
         """Play the window again, with pauses in between, until every term is paid."""
         clock = asyncio.get_running_loop().time
         deadline, pause = clock() + self._play.judge_patience, 1.0
-        while not is_paid(episode := environment.info["proactive_episode"]):
+        while not (episode := environment.info["proactive_episode"])["valid"]:
+            if names := ", ".join(episode["not_finite"]):
+                raise UnpaidError(
+                    f"{task.name}: expected finite scores of all rewards, found {episode['scores']}; correct the "
+                    f"reward {names}. Start the run again, and it goes on from its last checkpoint"
+                )
             left = deadline - clock()
             if left <= 0:
-                raise JudgeSilentError(
+                raise UnpaidError(
                     f"{task.name}: expected a number for every reward within judge_patience="
                     f"{self._play.judge_patience:g} s, found {episode['terms']}: is the judge reachable? Start the run "
                     "again, and it goes on from its last checkpoint"

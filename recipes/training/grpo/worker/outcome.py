@@ -1,6 +1,5 @@
 """What a rollout is worth, and the numbers that are logged about it: the same keys for every rollout of a run."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -16,11 +15,6 @@ class Outcome(NamedTuple):
     """PAUC, 0..1, if that is a term, else the reward."""
     numbers: dict[str, float]
     """See `outcome`."""
-
-
-def is_paid(episode: Mapping[str, Any]) -> bool:
-    """Whether every term of an `info["proactive_episode"]` is a number, and every judge has answered."""
-    return bool(episode["valid"]) and all(map(math.isfinite, episode["terms"].values()))
 
 
 def outcome(episode: Mapping[str, Any], transcript: Transcript, *, truncated: bool) -> Outcome:

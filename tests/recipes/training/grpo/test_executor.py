@@ -44,7 +44,7 @@ with warnings.catch_warnings():  # what others' modules warn of while they are i
     from openrlhf.trainer.ppo_utils.samples_generator import SamplesGenerator
     from openrlhf.utils.vlm_utils import merge_mm_train_inputs
 
-    from proactive_env.recipes.training.grpo.worker.executor import JudgeSilentError, ProactiveExecutor
+    from proactive_env.recipes.training.grpo.worker.executor import ProactiveExecutor, UnpaidError
 
 pytestmark = pytest.mark.xdist_group("engines")
 TOLERANCE = 1e-3
@@ -443,7 +443,7 @@ def test_a_judge_that_is_away_is_waited_for(returns, executor, worker, tinyworld
         assert response["extra_logs"]["pauc"] > 0.5
         return
     began = time.monotonic()
-    with pytest.raises(JudgeSilentError, match=rf"{sampled.question_id}: .*judge_patience=1\.5 s, found .*nan"):
+    with pytest.raises(UnpaidError, match=rf"{sampled.question_id}: .*judge_patience=1\.5 s, found .*nan"):
         rollouts(play, speaking, sampled)
     assert 1.5 < time.monotonic() - began < 20
 
