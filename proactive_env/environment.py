@@ -82,8 +82,8 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
         frames_per_turn: Frames a turn; None: the benchmark's own, episode by episode.
         full_video: Play to the end of the video, not just to the end of the last gold reply's span.
         max_pixels: Frames are scaled to at most this many pixels.
-        truncate_after: Turns after which an episode is cut short, and paid for what was earned until then; so does
-            `gymnasium.make(..., max_episode_steps=...)`.
+        truncate_after: Turns after which an episode is cut short and paid for what was earned until then, which
+            Gymnasium's `max_episode_steps` does not do: it stands outside the rewards.
         render_mode: `"rgb_array"`, `"ansi"` or None.
 
     Example:
@@ -212,12 +212,12 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
         if not isinstance(action, str):
             raise TypeError(f"expected an action of type str, a reply or {NO_REPLY!r}, found {type(action).__name__}")
         turns = self._planned().turns
-        if len(self._done) in (len(turns), self._most_turns):
+        if len(self._done) in (len(turns), self.truncate_after):
             raise gym.error.ResetNeeded("the episode is over: call reset() before the next step()")
         turn = turns[len(self._done)].model_copy(update={"reply": spoken(action)})
         self._done.append(turn)
         terminated = len(self._done) == len(turns)
-        truncated = not terminated and len(self._done) == self._most_turns
+        truncated = not terminated and len(self._done) == self.truncate_after
         observation = self._after_the_end() if terminated else self._observe(turns[len(self._done)])
         if not terminated:
             self._shown = observation
@@ -250,11 +250,6 @@ class ProactiveVideoEnv(gym.Env[Observation, str]):
         if self._plan is None:
             raise gym.error.ResetNeeded("no episode has been started: call reset() first")
         return self._plan
-
-    @property
-    def _most_turns(self) -> int | None:
-        limits = [self.truncate_after, self._spec.max_episode_steps if self._spec else None]
-        return min((limit for limit in limits if limit), default=None)
 
     def _choose(self, question_id: str | None) -> Episode:
         if question_id is None:

@@ -10,6 +10,7 @@ import inspect
 import json
 import math
 import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from itertools import count, islice, pairwise, repeat
@@ -88,7 +89,7 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
         self.pay = pay
         self._values: list[float] = []
         self._scores: Iterator[float] = iter(())
-        self._unanswered = False
+        self._unanswered = self._left_unpaid = False
         if self.name in _names(env):
             raise InputError(f"two rewards are named {self.name!r}: pass name='...' to one of them")
 
@@ -118,7 +119,14 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start an episode; see `ProactiveVideoEnv.reset`."""
+        """Start an episode; see `ProactiveVideoEnv.reset`. Warns where the one before was left and never paid."""
+        if self.pay == "end" and self._left_unpaid:
+            warnings.warn(
+                f"{self.name}: the episode before was left unfinished, and nothing was paid for it; to cut episodes "
+                "short and pay what was earned, pass truncate_after=TURNS to the environment, instead of a TimeLimit",
+                stacklevel=2,
+            )
+        self._left_unpaid = False
         started = super().reset(seed=seed, options=options)
         self._values, self._unanswered = [], False
         self._scores = self._known(self._transcript(), self._arriving())
@@ -131,6 +139,7 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
         played = len(self._transcript().turns) - before  # a wrapper below may play several turns a step
         self._played(played)
         done = terminated or truncated
+        self._left_unpaid = not done
         credit = 0.0
         if self.pay == "turn":
             paid = self._values[-1] if self._values else 0.0

@@ -221,7 +221,9 @@ def nothing():
     return nullcontext()
 
 
-@pytest.mark.filterwarnings("ignore:no data given", "ignore:.*is different from the unwrapped version")
+@pytest.mark.filterwarnings(
+    "ignore:no data given", "ignore:.*is different from the unwrapped version", "ignore:.*left unfinished"
+)
 def test_gymnasiums_own_check(any_env):
     check_env(any_env.unwrapped)
     check_env(gym.make(any_env.spec, disable_env_checker=True).env)
@@ -298,3 +300,35 @@ def test_make_vec_as_the_docs_write_it():
     observations, _ = envs.reset(seed=0)
     assert len(observations["frames"]) == 2
     envs.close()
+
+
+def test_a_reset_that_fails_leaves_no_half_episode(grey):
+    grey.reset()
+    grey.step("Hello.")
+    with pytest.raises(InputError, match="there is no question_id 'other'"):
+        grey.reset(options={"question_id": "other"})
+    with pytest.raises(gym.error.ResetNeeded):
+        grey.step("Hello.")
+
+
+def test_pictures_of_an_episode_have_one_size(tmp_path):
+    """Two frames a turn of five: the last turn has one."""
+    video = write_video(tmp_path / "v.mp4")
+    env = ProactiveVideoEnv([episode(gold(1, 5), duration=10, video=video)], render_mode="rgb_array")
+    env.reset()
+    sizes = {env.render().shape}
+    for _ in range(3):
+        env.step("NO REPLY")
+        sizes.add(env.render().shape)
+    assert len(sizes) == 1
+
+
+def test_an_episode_may_be_cut_short(grey):
+    env = ProactiveVideoEnv(grey.episodes, truncate_after=2)
+    env.reset()
+    assert env.step("One.")[2:4] == (False, False)
+    assert env.step("Two.")[2:4] == (False, True)
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step("Three.")
+    with pytest.raises(InputError, match="expected truncate_after >= 1 turns, found 0"):
+        ProactiveVideoEnv(grey.episodes, truncate_after=0)

@@ -57,11 +57,16 @@ def build(
     numbers = statistics(episodes)
     if as_json:
         table = {subset: row.model_dump() for subset, row in numbers.items()}
-        result = {"episodes": len(episodes), "statistics": table, "dropped": made.dropped}
+        result = {"episodes": len(episodes), "statistics": table, "dropped": made.dropped, "messages": made.messages}
         console.print_json(result | {"usage": asdict(made.usage)})
     else:
         console.report_skipped(
-            [f"{name}: {reason}: {count}" for name, counts in made.dropped.items() for reason, count in counts.items()]
+            made.messages
+            + [
+                f"{name}: {reason}: {count}"
+                for name, counts in made.dropped.items()
+                for reason, count in counts.items()
+            ]
         )
     if not episodes:
         raise InputError(
@@ -89,9 +94,11 @@ def _print_estimate(config: BuildConfig, engine: Engine, as_json: bool) -> None:
 
         engine(write_scenes, config, listed, keep)
     total = estimate(found, config)
+    messages = [message for line in found for message in line.messages]
     if as_json:
-        console.print_json(asdict(total))
+        console.print_json(asdict(total) | {"messages": messages})
         return
+    console.report_skipped(messages)
     cost = "no price: --set 'server.price=[PROMPT, COMPLETION]'" if total.cost is None else f"cost {total.cost:.2f}"
     console.out.print(
         f"{total.videos} of {len(listed)} videos with {total.scenes} scenes: {total.calls} calls, "

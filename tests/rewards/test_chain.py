@@ -61,11 +61,10 @@ def user_file(tmp_path):
 def play(env, actions, seed=0):
     env.reset(seed=seed)
     steps = []
-    done = False
     for action in itertools.cycle(actions):
-        _, reward, done, _, info = env.step(action)
+        _, reward, terminated, truncated, info = env.step(action)
         steps.append((reward, info))
-        if done:
+        if terminated or truncated:
             return steps
 
 
@@ -292,3 +291,32 @@ class TestErrors:
     def test_only_this_environment_is_wrapped(self):
         with pytest.raises(TypeError, match="ProactiveVideoEnv"):
             LastWord(gym.make("CartPole-v1"))
+
+
+def test_an_episode_that_is_cut_short_pays_what_was_earned():
+    whole = play(make({"in_span": 1}), ["A red circle."])
+    env = make({"in_span": 1}, truncate_after=3)
+    reward, info = play(env, ["A red circle."])[-1]
+    assert info["proactive_episode"]["counts"]["turns"] == 3
+    assert reward == pytest.approx(info["proactive_episode"]["scores"]["in_span"])
+    assert sum(whole[-1][1]["proactive_episode"]["terms_per_turn"]["in_span"][:3]) == pytest.approx(reward)
+
+
+def test_a_time_limit_around_the_rewards_is_told_that_it_pays_nothing():
+    env = gym.wrappers.TimeLimit(make({"in_span": 1}), 2)
+    env.reset(seed=0)
+    env.step("A red circle.")
+    assert env.step("NO REPLY")[1:4] == (0.0, False, True)
+    with pytest.warns(UserWarning, match="nothing was paid for it; .* pass truncate_after=TURNS"):
+        env.reset(seed=0)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_reward_that_is_not_finite_is_named(value):
+    class Odd(ComponentReward):
+        def score(self, transcript):
+            return value
+
+    record = play(Odd(make({"in_span": 1})), ["NO REPLY"])[-1][1]["proactive_episode"]
+    assert record["valid"] is False
+    assert record["not_finite"] == ["odd"]

@@ -25,16 +25,20 @@ async def write_captions(video: VideoScenes, config: BuildConfig, asker: Asker) 
         ChatUnavailable: there was no answer.
     """
     dropped: Counter[str] = Counter()
+    messages: tuple[str, ...] = ()
     scenes: list[CaptionedScene | None] = []
     try:
         pictures = await asyncio.to_thread(scene_pictures, config.videos / video.video, video.scenes, config)
-    except VideoError:
+    except VideoError as error:
         dropped["video cannot be decoded"] = len(video.scenes)
+        messages = (str(error),)
     else:
         shown = zip(video.scenes, pictures, strict=True)
         scenes = await all_of(_caption(scene, images, asker, dropped) for scene, images in shown)
     captioned = tuple(scene for scene in scenes if scene)
-    return VideoCaptions(video=video.video, duration=video.duration, scenes=captioned, dropped=dropped)
+    return VideoCaptions(
+        video=video.video, duration=video.duration, scenes=captioned, dropped=dropped, messages=messages
+    )
 
 
 async def _caption(scene: Scene, images: Sequence[str], asker: Asker, dropped: Counter[str]) -> CaptionedScene | None:

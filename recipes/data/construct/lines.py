@@ -15,6 +15,8 @@ class Line(Frozen):
     """The video's path below the folder of videos, with forward slashes."""
     dropped: dict[str, int] = Field(default_factory=dict)
     """What the stage left out, counted by reason."""
+    messages: tuple[str, ...] = ()
+    """What is wrong with which file, and in which line."""
 
     @property
     def subset(self) -> str:

@@ -112,6 +112,8 @@ class Build:
         """What it was asked since the first start."""
         self.dropped: dict[str, dict[str, int]] = {}
         """What was left out of the annotations and by each stage, counted by reason."""
+        self.messages: list[str] = []
+        """What is wrong with which file."""
         self._config, self._engine = config, engine
 
     def run(self) -> tuple[Episode, ...]:
@@ -199,6 +201,7 @@ class Build:
             for name, lines in stages.items()
         }
         self.dropped = {"annotations": unused_rows} | by_stage
+        self.messages = [message for lines in stages.values() for line in lines for message in line.messages]
         _replace(self.folder / "dropped.json", json.dumps(self.dropped, indent=2) + "\n")
 
     def _write_episodes(self, dialogues: Sequence[VideoDialogues], content: Mapping[str, str]) -> tuple[Episode, ...]:

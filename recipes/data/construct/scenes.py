@@ -26,21 +26,35 @@ def _find(video: Line, config: BuildConfig) -> VideoScenes:
     file = config.videos / video.video
     bad_rows: list[DatasetError] = []
     dropped: dict[str, int] = {}
+    messages: list[str] = []
     scenes: tuple[Scene, ...] = ()
     content, duration = "", 0.0
     try:
         content = _hash(file)
         duration = probe_duration(file)
         scenes = find_scenes(file, duration, config.scenes, on_bad=bad_rows.append)
-    except VideoError:
-        dropped["video cannot be read"] = 1
-    except DatasetError:
-        dropped["subtitles or annotations cannot be read"] = 1
-    except NoScenesError:
-        dropped["video without scenes"] = 1
+    except (VideoError, DatasetError, NoScenesError) as error:
+        dropped[_reason(error)] = 1
+        messages.append(str(error))
     if bad_rows:
         dropped["row of subtitles or annotations"] = len(bad_rows)
-    return VideoScenes(video=video.video, duration=duration, content=content, scenes=scenes, dropped=dropped)
+        messages += map(str, bad_rows)
+    return VideoScenes(
+        video=video.video,
+        duration=duration,
+        content=content,
+        scenes=scenes,
+        dropped=dropped,
+        messages=tuple(messages),
+    )
+
+
+def _reason(error: VideoError | DatasetError | NoScenesError) -> str:
+    if isinstance(error, VideoError):
+        return "video cannot be read"
+    if isinstance(error, DatasetError):
+        return "subtitles or annotations cannot be read"
+    return "video without scenes"
 
 
 def _hash(file: Path) -> str:

@@ -1,14 +1,15 @@
 """Scenes as speech makes them: the sentences of the subtitles that lie beside a video."""
 
 import html
+import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from glob import escape
-from itertools import takewhile
+from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import Any
 
-from proactive_env.datasets.rows import OnBadRow, read_json
+from proactive_env.datasets.rows import OnBadRow
 from proactive_env.errors import DatasetError
 from proactive_env.extras import require
 from proactive_env.recipes.data.scenes.config import SceneConfig
@@ -19,6 +20,8 @@ from proactive_env.recipes.data.scenes.scene import Scene
 _SUFFIXES = (".srt", ".vtt", ".json")
 _ROLLING_S = 0.1  # seconds between two cues that are still one picture of subtitles, rolling on
 _NOT_SPEECH = re.compile(r"\{\\[^}]*\}|\[[^\]]*\]|\([^)]*\)|[♪♫]")  # {\an8} [music] (laughs)
+_TAG = re.compile(r"</?(?:[ibusc]|v|font|span|lang)[.\s][^<>]*>|</?[a-z]\w*/?>|<\d[\d:.]*>", re.IGNORECASE)
+"""Tags with attributes as SRT and VTT have them, any tag without, VTT's timestamps; other brackets are text."""
 _SPEAKER = re.compile(r"^\s*(?:-(?!\d)|>>+)?\s*(?:(?:[A-Z][A-Z0-9_ .'’-]*)?:\s)?\s*")
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’»]*$")
 
@@ -29,9 +32,11 @@ def read(video: Path, duration: float, config: SceneConfig, on_bad: OnBadRow) ->
     Failing those, `clip.mp4.srt` and the like count, and with a language `clip.en.srt` and `clip.en.vtt`, the first by
     name; upper case is the same as lower.
 
-    `clip.json` is what whisper writes: `{"segments": [{"start": 0.0, "end": 2.5, "text": "..."}]}`, times in seconds;
-    further keys are allowed.
+    `clip.json` is what a whisper writes, further keys allowed: openai-whisper's and whisperX's `{"segments": [{"start":
+    0.0, "end": 2.5, "text": "..."}]}` in seconds, faster-whisper's list of such segments, the `chunks` of Hugging
+    Face's pipeline, or whisper.cpp's `transcription` in milliseconds.
 
+    A cue of an SRT file goes on until the next one, whatever blank lines it has; one of a VTT file until a blank line.
     Tags, speaker labels (`- `, `>> `, `NAME: `) and what is in brackets are taken out, and so are lines that a rolling
     track repeats. Cues become sentences: a cue joins the one before it unless that ends with a full stop or the like,
     `min_seconds` lie between them, or the two last longer than `max_seconds`. A track without a single full stop keeps
@@ -62,16 +67,32 @@ def _beside(video: Path) -> Path | None:
 
 
 def _whisper_segments(file: Path) -> Iterator[Row]:
-    content: Any = read_json(file)
-    segments = content.get("segments") if isinstance(content, dict) else None
-    if not isinstance(segments, list):
+    try:
+        content: Any = json.loads(read_text(file))
+    except ValueError as error:
+        raise DatasetError(f"{file}: expected JSON, found: {error}") from error
+    lists = content if isinstance(content, dict) else {"segments": content}
+    name, segments = next(((name, lists[name]) for name in _DIALECTS if isinstance(lists.get(name), list)), ("", []))
+    if not name:
         raise DatasetError(
-            f"{file}: expected whisper's object with a list of segments; move the file away if it is not"
+            f"{file}: expected what a whisper writes: a list of segments, or an object with one as "
+            f"{' or '.join(_DIALECTS)}; move the file away if it is not"
         )
     for number, segment in enumerate(segments, start=1):
-        where = f"{file}, segment {number}"
         found = segment if isinstance(segment, dict) else {}
-        yield Row(where, found.get("start"), found.get("end"), found.get("text"))
+        try:
+            start, end = _DIALECTS[name](found)
+        except (KeyError, TypeError, ValueError):
+            start = end = None
+        yield Row(f"{file}, segment {number}", start, end, found.get("text"))
+
+
+_DIALECTS: dict[str, Callable[[dict[str, Any]], tuple[Any, Any]]] = {
+    "segments": lambda segment: (segment["start"], segment["end"]),
+    "chunks": lambda segment: tuple(segment["timestamp"]),
+    "transcription": lambda segment: (segment["offsets"]["from"] / 1000, segment["offsets"]["to"] / 1000),
+}
+"""How each whisper writes (start, end) of a segment, by the name of its list."""
 
 
 def _cues(file: Path, on_bad: OnBadRow) -> Iterator[Row]:
@@ -82,18 +103,22 @@ def _cues(file: Path, on_bad: OnBadRow) -> Iterator[Row]:
     if "-->" not in text and text.strip() and not text.startswith("WEBVTT"):
         raise DatasetError(f"{file}: expected subtitles in SRT or VTT, found no cue; mend or remove the file")
     lines = text.split("\n")
-    belongs = str.strip if file.suffix.lower() == ".srt" else bool  # in VTT a line of spaces does not end a cue
-    for number, line in enumerate(lines, start=1):
-        if "-->" not in line:
-            continue
-        where = f"{file}, line {number}"
-        timing = line.replace(",", ".")  # webvtt's own SRT reader drops cues without a number, and names no lines
-        captions = webvtt.from_string("\n".join(["WEBVTT", "", timing, *takewhile(belongs, lines[number:])])).captions
+    timings = [number for number, line in enumerate(lines) if "-->" in line]
+    numbered = bool(timings) and timings[0] > 0 and lines[timings[0] - 1].strip().isdecimal()
+    for number, following in zip_longest(timings, timings[1:]):
+        where = f"{file}, line {number + 1}"
+        said = lines[number + 1 : following]
+        if file.suffix.lower() == ".vtt":
+            said = list(takewhile(bool, said))
+        elif following and numbered and said and said[-1].strip().isdecimal():
+            said.pop()
+        timing = lines[number].replace(",", ".")  # webvtt's own SRT reader drops cues without a number
+        captions = webvtt.from_string("\n".join(["WEBVTT", "", timing, "..."])).captions
         if captions:
             start, end = (time.in_milliseconds() / 1000 for time in (captions[0].start_time, captions[0].end_time))
-            yield Row(where, start, end, captions[0].text)
+            yield Row(where, start, end, _TAG.sub("", "\n".join(filter(str.strip, said))))
         else:
-            on_bad(DatasetError(f"{where}: expected 00:00:01.000 --> 00:00:02.000, found {line.strip()!r}"))
+            on_bad(DatasetError(f"{where}: expected 00:00:01.000 --> 00:00:02.000, found {lines[number].strip()!r}"))
 
 
 def _without_repeats(cues: Iterable[Scene]) -> Iterator[Scene]:
