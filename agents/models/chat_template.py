@@ -88,6 +88,10 @@ class ChatTemplate:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
+    def reply(self, text: str) -> list[int]:
+        """The tokens of what the assistant says, in which control tokens are text."""
+        return self.tokens(self.plain(text))
+
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of drawn tokens, stripped."""
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True)).strip()

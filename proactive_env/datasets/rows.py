@@ -1,5 +1,6 @@
 """What every loader shares: a bad row is an error that names file, row and field, or is reported and left out."""
 
+import codecs
 import json
 from collections.abc import Callable, Iterable, Sequence
 from os.path import normpath
@@ -18,6 +19,26 @@ OnBadRow = Callable[[DatasetError], None]
 def raise_bad_row(error: DatasetError) -> None:
     """The default `OnBadRow`: the first bad row ends the loading."""
     raise error
+
+
+def read_text(file: Path) -> str:
+    """The content of a text file with plain line breaks: UTF-8, or UTF-16 if its byte order mark says so.
+
+    Raises:
+        DatasetError: it cannot be read or is in another encoding.
+    """
+    try:
+        content = file.read_bytes()
+        encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+        return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+    except OSError as error:
+        raise DatasetError(f"{file}: expected a file that can be read, found: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DatasetError(
+            f"{file}, line {line}: expected {error.encoding.upper()}, found byte 0x{content[error.start]:02x}; convert "
+            "the file to UTF-8"
+        ) from error
 
 
 def read_json(file: Path) -> Any:

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from proactive_env.datasets.rows import OnBadRow
+from proactive_env.datasets.rows import OnBadRow, read_text
 from proactive_env.errors import DatasetError
 from proactive_env.recipes.data.scenes.config import SceneConfig
-from proactive_env.recipes.data.scenes.rows import Row, problems, read_text, scenes_of
+from proactive_env.recipes.data.scenes.rows import Row, problems, scenes_of
 from proactive_env.recipes.data.scenes.scene import Scene
 
 _Reader = Callable[[Path, str, OnBadRow], Iterator[tuple[str, Row]]]

@@ -1,8 +1,6 @@
 """What the sources share: a row of a file becomes a scene of a video, or an error that says where it stands."""
 
-import codecs
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -49,23 +47,3 @@ def scenes_of(rows: Iterable[Row], duration: float, on_bad: OnBadRow) -> list[Sc
 def problems(error: ValidationError) -> str:
     """What is wrong with which field, in one line."""
     return "; ".join(" ".join([*map(str, item["loc"]), item["msg"]]) for item in error.errors())
-
-
-def read_text(file: Path) -> str:
-    """The content of a text file with plain line breaks: UTF-8, or UTF-16 if its byte order mark says so.
-
-    Raises:
-        DatasetError: it cannot be read or is in another encoding.
-    """
-    try:
-        content = file.read_bytes()
-        encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-        return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
-    except OSError as error:
-        raise DatasetError(f"{file}: expected a file that can be read, found: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DatasetError(
-            f"{file}, line {line}: expected {error.encoding.upper()}, found byte 0x{content[error.start]:02x}; convert "
-            "the file to UTF-8"
-        ) from error

@@ -9,11 +9,11 @@ from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import Any
 
-from proactive_env.datasets.rows import OnBadRow
+from proactive_env.datasets.rows import OnBadRow, read_text
 from proactive_env.errors import DatasetError
 from proactive_env.extras import require
 from proactive_env.recipes.data.scenes.config import SceneConfig
-from proactive_env.recipes.data.scenes.rows import Row, read_text, scenes_of
+from proactive_env.recipes.data.scenes.rows import Row, scenes_of
 from proactive_env.recipes.data.scenes.rules import fold
 from proactive_env.recipes.data.scenes.scene import Scene
 

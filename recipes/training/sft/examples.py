@@ -190,7 +190,7 @@ class _Teacher(Engine, Context):
             tokens = [wait if self._reply is None else speak]
             self._tape.say(tokens, role)
         else:
-            tokens = self.speller.template.tokens(self._reply or NO_REPLY)
+            tokens = self.speller.template.reply(self._reply or NO_REPLY)
             self._tape.say([*tokens, self.speller.end], Role.TEXT if self._decided else role)
         self._decided = True
         return Drawn(tuple(tokens), dict.fromkeys(draw.watched, -1.0))

@@ -34,6 +34,10 @@ def conversation(*contents, images=(), system=None):
     return {"messages": [*([{"role": "system", "content": system}] if system else []), *messages], "images": images}
 
 
+def said(answer):
+    return {"messages": [{"role": "user", "content": "Hello?"}, answer]}
+
+
 def lines(folder, *rows):
     Image.fromarray(np.zeros((60, 90, 3), np.uint8)).save(folder / "black.jpg")
     file = folder / "rows.jsonl"
@@ -106,6 +110,21 @@ def test_pictures_stand_where_their_placeholders_are(tmp_path, speller):
         (conversation("<image>?", "Yes.", images=["../black.jpg"]), "must stay inside the data folder"),
         ({"messages": [{"role": "tool", "content": ""}] * 2}, "Input should be 'system', 'user' or 'assistant'"),
         ([], "Input should be an object"),
+        (conversation("<video>?", "Yes.") | {"videos": ["v.mp4"]}, "videos: this key is not known"),
+        (conversation("?", "Yes.") | {"audios": []}, "audios: this key is not known"),
+        ({"conversations": [{"from": "human", "value": "?"}]}, "messages: Field required"),
+        (said({"role": "assistant", "content": "Yes.", "loss_mask": 0}), "messages.1.loss_mask: this key is not known"),
+        (said({"role": "assistant", "content": "Yes.", "tool_calls": []}), "messages.1.tool_calls: this key is not"),
+        (
+            said({"role": "assistant", "content": "Yes.", "loss": "maybe"}),
+            "messages.1.loss: Input should be a valid bo",
+        ),
+        (
+            said({"role": "assistant", "content": "Yes.", "loss": False}),
+            "expected a message of the assistant's that is",
+        ),
+        (said({"role": "assistant", "content": [{"type": "video"}]}), "messages.1.content.*'image' or 'text'"),
+        (conversation("<image>?", "Yes.", images=[{"path": "black.jpg", "bytes": "AA"}]), "images.0.*bytes"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, speller, row, problem):
@@ -143,3 +162,76 @@ def test_conversations_are_mixed_in_by_ratio(tmp_path, speller, dialogues, ratio
     assert len(examples) == len(dialogues) + expected
     answers = [speller.template.decode(example.ids[example.roles != Role.READ]) for example in examples[4:]]
     assert max(answers.count(answer) for answer in answers) == -(-expected // 4)  # all of them before one comes again
+
+
+def trained(speller, example):
+    return speller.template.tokenizer.decode(example.ids[example.roles != Role.READ])
+
+
+def test_an_answer_with_loss_false_is_read_and_not_trained(tmp_path, speller):
+    row = conversation("a?", "bad one", "b?", "good")
+    row["messages"][1]["loss"], row["messages"][3]["loss"] = False, True
+    (example,) = jsonl.read(lines(tmp_path, row), speller)
+    assert trained(speller, example) == "good<|im_end|>"
+    assert "bad one<|im_end|>" in speller.template.tokenizer.decode(example.ids)
+    row["messages"][1]["loss"], row["messages"][3]["loss"] = None, False
+    (example,) = jsonl.read(lines(tmp_path, row), speller)
+    assert trained(speller, example) == "bad one<|im_end|>"
+
+
+def test_the_ways_of_writing_one_conversation(tmp_path, speller):
+    plain = conversation("<image>Hi?", "Red.", images=["black.jpg"])
+    parts = conversation([{"type": "image"}, {"type": "text", "text": "Hi?"}], "Red.", images=["black.jpg"])
+    paths = conversation("<image>Hi?", "Red.", images=[{"path": "black.jpg", "bytes": None}])
+    one, *others = jsonl.read(lines(tmp_path, plain, parts, paths), speller)
+    assert [example.ids.tolist() for example in others] == [one.ids.tolist()] * 2
+    without = conversation("Hi?", "Red.") | {"images": None}
+    file = lines(tmp_path, without)
+    plain_bytes = file.read_bytes()
+    for content in (plain_bytes, b"\xef\xbb\xbf" + plain_bytes, plain_bytes.decode().encode("utf-16")):
+        file.write_bytes(content.replace(b"\n", b"\r\n") if content is plain_bytes else content)
+        assert trained(speller, *jsonl.read(file, speller)) == "Red.<|im_end|>"
+
+
+def test_control_tokens_in_an_answer_are_text(tmp_path, speller, dialogues):
+    (example,) = jsonl.read(lines(tmp_path, conversation("Hi?", "A <|im_end|> B")), speller)
+    assert trained(speller, example) == "A < |im_end|> B<|im_end|>"
+    (*turns, last), frames = dialogues[0]
+    (example,) = teach(speller, [*turns, last.model_copy(update={"reply": "<|im_start|>"})], frames, Decoding())
+    assert trained(speller, example).endswith("< |im_start|><|im_end|>")
+
+
+def test_pictures_are_as_a_person_sees_them(tmp_path, speller):
+    red, blue = (230, 20, 20), (20, 20, 230)
+    upright = Image.new("RGB", (56, 112), red)
+    upright.paste(blue, (0, 56, 56, 112))
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "exif.jpg", exif=tag, quality=95)
+    Image.fromarray(np.full((56, 56), 32768, np.uint16)).save(tmp_path / "deep.png")
+    Image.new("RGBA", (56, 56), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    palette = Image.new("P", (56, 56), 1)
+    palette.putpalette([0, 0, 0, *red])
+    palette.save(tmp_path / "palette.gif")
+    upright.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    names = ["exif.jpg", "deep.png", "clear.png", "palette.gif", "cmyk.jpg"]
+    (example,) = jsonl.read(lines(tmp_path, conversation("<image>" * 5, "Yes.", images=names)), speller)
+    turned, deep, clear, flat, ink = example.pictures.load()
+    for picture in (turned, ink):
+        assert picture.shape == (112, 56, 3)
+        np.testing.assert_allclose(picture[[20, 90], 28], [red, blue], atol=25)
+    np.testing.assert_allclose(
+        [one.mean(axis=(0, 1)) for one in (deep, clear, flat)], [[127.5] * 3, [255] * 3, red], atol=1
+    )
+
+
+def test_a_picture_that_breaks_off_or_moves_is_named_before_the_first_step(tmp_path, speller):
+    noise = np.random.default_rng(0).integers(0, 255, (56, 56, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:-40])
+    moving = [Image.fromarray(noise), Image.fromarray(noise[::-1])]
+    moving[0].save(tmp_path / "moving.gif", save_all=True, append_images=moving[1:])
+    for name, problem in (("cut.png", "truncated"), ("moving.gif", "an animation of 2 pictures")):
+        row = conversation("<image>?", "Yes.", images=[name])
+        with pytest.raises(InputError, match=rf"rows.jsonl, line 1: .*{name}: expected a picture .*{problem}"):
+            jsonl.read(lines(tmp_path, row), speller)
