@@ -18,7 +18,7 @@ from proactive_env.agents.base import ChatAgent, Conversation
 from proactive_env.agents.models.dialogue import SYSTEM_PROMPT
 from proactive_env.environment import Observation, PastTurn
 from proactive_env.errors import ChatRejected, InputError
-from proactive_env.serving.answer import without_thoughts
+from proactive_env.serving.answer import read_answer, token_counts, without_thoughts
 from proactive_env.serving.chat import ChatClient, ChatOptions
 from proactive_env.turn import NO_REPLY, Reply, Transcript, spoken
 
@@ -79,7 +79,7 @@ class OpenAIAgent(ChatAgent):
         return await self.complete([{"role": "user", "content": _Shown.first(frames, text).parts()}])
 
     async def complete(self, messages: Sequence[dict[str, Any]]) -> Reply:
-        """The model's next message.
+        """The model's next message; one that is no answer is a failed turn (`Reply.failure`).
 
         The stats, as far as the server reports them: `prompt_tokens`, all that the request held, and `cached_tokens`,
         those of them that the server had read before; `drawn_tokens`; `context_tokens`, the length of the dialogue;
@@ -100,18 +100,19 @@ class OpenAIAgent(ChatAgent):
                 f"{error}; perhaps the model takes no images, or not so many, or the dialogue is too long for its "
                 "context: last_frames=N shows only the newest N frames"
             ) from error
-        reply = read_reply(completion.choices[0].message.content or "")
-        return Reply(reply or NO_REPLY, self._stats(completion) | {"seconds": time.perf_counter() - began})
+        answer = read_answer(completion)
+        said = None if answer.problem else read_reply(answer.text)
+        stats = self._stats(completion) | {"seconds": time.perf_counter() - began}
+        return Reply(said or NO_REPLY, stats, answer.problem)
 
     def _stats(self, completion: "ChatCompletion") -> dict[str, float]:
-        usage = completion.usage.model_dump() if completion.usage else {}
-        prompt, drawn = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        counts = token_counts(completion)
+        prompt, drawn = counts.get("prompt_tokens"), counts.get("completion_tokens")
         if prompt is None or drawn is None:
             return {}
-        stats = {"prompt_tokens": prompt, "drawn_tokens": drawn, "context_tokens": prompt + drawn}
-        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
-        if cached is not None:
-            stats["cached_tokens"] = cached
+        stats: dict[str, float] = {"prompt_tokens": prompt, "drawn_tokens": drawn, "context_tokens": prompt + drawn}
+        if "cached_tokens" in counts:
+            stats["cached_tokens"] = counts["cached_tokens"]
         if self._price:
             stats["cost"] = (prompt * self._price[0] + drawn * self._price[1]) / 1e6
         return {name: float(value) for name, value in stats.items()}

@@ -91,10 +91,10 @@ class _Polled(Conversation):
 
     async def _poll(self, frames: NDArray[np.uint8], question: str) -> Reply:
         whether = await self._agent.ask(frames, WHETHER.format(question=question))
-        if not re.search(r"\byes\b", whether.text, re.IGNORECASE):
-            return Reply(NO_REPLY, _sum(whether))
+        if whether.failure or not re.search(r"\byes\b", whether.text, re.IGNORECASE):
+            return Reply(NO_REPLY, _sum(whether), whether.failure)
         answer = await self._agent.ask(frames, ANSWER.format(question=question))
-        return Reply(answer.text, _sum(whether, answer))
+        return Reply(answer.text, _sum(whether, answer), answer.failure)
 
 
 def _sum(*replies: Reply) -> dict[str, float]:

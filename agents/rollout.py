@@ -74,8 +74,8 @@ async def play(agent: Agent, env: ProactiveVideoEnv, question_id: str) -> Transc
     observation, info = await asyncio.to_thread(env.reset, options={"question_id": question_id})
 
     async def step(action: str) -> Observation | None:
-        shown, _, terminated, _, _ = await asyncio.to_thread(env.step, action)
-        return None if terminated else shown
+        shown, _, terminated, truncated, _ = await asyncio.to_thread(env.step, action)
+        return None if terminated or truncated else shown
 
     replies = await converse(agent.open(info["history"], info["plan"]), observation, step)
     return with_stats(env.transcript, replies)
@@ -100,7 +100,13 @@ async def converse(
 
 
 def with_stats(transcript: Transcript, replies: Sequence[Reply]) -> Transcript:
-    """A transcript whose turns carry the stats of these replies, those that are finite numbers."""
-    stats = ({name: float(value) for name, value in reply.stats.items() if math.isfinite(value)} for reply in replies)
-    turns = zip(transcript.turns, stats, strict=True)
-    return replace(transcript, turns=tuple(turn.model_copy(update={"stats": stat}) for turn, stat in turns))
+    """A transcript whose turns carry these replies' failures, and their stats that are finite numbers."""
+    turns = (
+        turn.model_copy(update={"stats": _finite(reply), "failure": reply.failure})
+        for turn, reply in zip(transcript.turns, replies, strict=True)
+    )
+    return replace(transcript, turns=tuple(turns))
+
+
+def _finite(reply: Reply) -> dict[str, float]:
+    return {name: float(value) for name, value in reply.stats.items() if math.isfinite(value)}

@@ -42,8 +42,9 @@ class TranscriptLog:
                     out.truncate(content.rfind(b"\n") + 1)
 
     def question_ids(self) -> set[str]:
-        """The episodes that are in the file."""
-        return {row["question_id"] for _, row in self._rows()}
+        """The episodes that are in the file, without those of whose last row a turn failed."""
+        last = {row["question_id"]: row for _, row in self._rows()}
+        return {name for name, row in last.items() if not any(turn.get("failure") for turn in row["turns"])}
 
     def read(self, episodes: dict[str, Episode]) -> dict[str, Transcript]:
         """The transcripts of `episodes` by question id; rows of others are left out.

@@ -30,6 +30,8 @@ class Reply:
     """A reply, or `NO REPLY`."""
     stats: Mapping[str, float] = field(default_factory=dict)
     """Numbers about how it came about: probability of speaking, tokens, seconds."""
+    failure: str = ""
+    """Why the agent gave no answer, which is played as silence: cut off while thinking, refused, filtered, empty."""
 
 
 class Turn(Frozen):
@@ -46,6 +48,8 @@ class Turn(Frozen):
     """None when the agent is silent."""
     stats: dict[str, float] = Field(default_factory=dict)
     """The agent's numbers about this turn (`Reply.stats`)."""
+    failure: str = ""
+    """Why a silent turn is no silence of the agent's choice (`Reply.failure`)."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,11 @@ class Transcript:
     def replies(self) -> tuple[Turn, ...]:
         """The played turns at which the agent spoke."""
         return tuple(turn for turn in self.turns if turn.reply is not None)
+
+    @property
+    def failed_turns(self) -> tuple[Turn, ...]:
+        """The played turns at which the agent gave no answer."""
+        return tuple(turn for turn in self.turns if turn.failure)
 
     @property
     def earlier_replies(self) -> tuple[str, ...]:

@@ -17,7 +17,9 @@ class ChatServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer, self.delay = answer, delay
         self.faults, self.asked, self.keys = [], [], set()
-        self.bodies = []
+        self.bodies, self.paths = [], []
+        self.words = "no"
+        self.refuses_max_tokens = False
         self.images = 0
         self.now = self.most = 0
         self.retry_after = "0.1"
@@ -62,6 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         with server.lock:
             server.asked.append(content)
             server.bodies.append(body)
+            server.paths.append(self.path)
             server.images += len(images)
             server.keys.add(self.headers["Authorization"])
             server.now += 1
@@ -75,6 +78,10 @@ class _Handler(BaseHTTPRequestHandler):
                 server.now -= 1
 
     def reply(self, fault, body, content):
+        if self.server.refuses_max_tokens and "max_tokens" in body:
+            words = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+            self.send(400, json.dumps({"error": {"message": words}}).encode())
+            return
         match fault:
             case "hang":
                 time.sleep(4)
@@ -94,13 +101,15 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
             case int():
                 headers = {"Retry-After": self.server.retry_after} if fault == 429 else {}
-                self.send(fault, b'{"error": {"message": "no"}}', headers)
+                self.send(fault, json.dumps({"error": {"message": self.server.words}}).encode(), headers)
             case "odd usage":
                 self.complete(self.right(body, content), usage={})
+            case dict():
+                self.send(200, json.dumps(fault).encode())
             case "null content":
                 self.complete(None)
-            case "list content":
-                self.complete(["3"])
+            case "object content":
+                self.complete({"level": 3})
             case str() if fault.startswith("cut "):
                 self.complete(fault.removeprefix("cut "), finish_reason="length")
             case _:

@@ -7,16 +7,18 @@ raise `ChatRejected`: asking again does not help. A server that refuses every ca
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypedDict
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from proactive_env.errors import ChatRejected, ChatUnavailable, InputError
 from proactive_env.extras import require
 from proactive_env.serving import background
+from proactive_env.serving.answer import read_answer, token_counts
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -27,6 +29,8 @@ LONGEST_BACKOFF_S = 120.0
 COOL_DOWN_S = 30.0
 """Seconds for which nothing is asked after twice `concurrency` calls in a row have failed with all their retries."""
 _REJECTIONS = (400, 413, 422)
+_LIMIT = {"max_tokens": "max_completion_tokens"}  # what some models call it, and refuse the other name
+_SECRET = re.compile(r"key|token|secret|password|sig(?:nature)?$|auth", re.IGNORECASE)
 
 
 @dataclass
@@ -74,6 +78,7 @@ class ChatOptions(TypedDict, total=False):
     timeout: float
     retries: int
     price: Sequence[float] | None
+    extra: Mapping[str, Any] | None
 
 
 class ChatClient:
@@ -83,13 +88,15 @@ class ChatClient:
 
     Args:
         model: The model's name on the server.
-        url: The server's base URL, such as `http://localhost:8000/v1`; None: OpenAI's.
+        url: The server's base URL, such as `http://localhost:8000/v1`, with a query such as `?api-version=...` where
+            the server wants one; None: OpenAI's.
         api_key_env: The environment variable that holds the API key; servers that need none work without it.
         concurrency: How many calls are under way at once in a process.
         timeout: Seconds without a word from the server until a call is given up, and retried.
         retries: How often a call is retried after a timeout, a lost connection, or status 429 or 5xx, with backoff;
             what the server says in `Retry-After` is respected.
         price: What a million prompt tokens and a million completion tokens cost, for the report.
+        extra: Further fields of every request, such as `{"chat_template_kwargs": {"enable_thinking": false}}`.
 
     Raises:
         InputError: an argument cannot be used.
@@ -109,6 +116,7 @@ class ChatClient:
         timeout: float = 60.0,
         retries: int = 4,
         price: Sequence[float] | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> None:
         if not model:
             raise InputError("expected the name of a model on the server, found ''")
@@ -117,10 +125,14 @@ class ChatClient:
             raise InputError(f"expected concurrency >= 1, timeout > 0 seconds and retries >= 0, found {found}")
         if price is not None and not (isinstance(price, Sequence) and len(price) == 2):
             raise InputError(f"expected price=[prompt, completion], for a million tokens each, found {price!r}")
+        if extra is not None and not isinstance(extra, Mapping):
+            raise InputError(f"expected extra={{name: value}}, further fields of a request, found {extra!r}")
         _check_url(url, api_key_env)
         self.model = model
         self.usage = Usage(cost=0.0 if price else None)
         self._price = price
+        self._extra = dict(extra or {})
+        self._renames = False
         self._failed_in_a_row = 0
         self._closed_until = 0.0
         self._server = (url, api_key_env, concurrency, timeout, retries)
@@ -133,7 +145,7 @@ class ChatClient:
             request: Further parameters of the request, such as `max_tokens`.
 
         Returns:
-            A completion whose first choice's content is a text or None.
+            A completion that `read_answer` takes.
 
         Raises:
             ChatUnavailable: there was no answer.
@@ -154,24 +166,39 @@ class ChatClient:
             self.usage.calls += 1
             try:
                 async with asyncio.timeout((timeout + LONGEST_BACKOFF_S) * (retries + 1)):
-                    create = client.chat.completions.create
-                    completion: ChatCompletion = await create(model=self.model, messages=messages, **request)
-                _check_answer(completion)
+                    completion = await self._create(client, messages, request)
+                read_answer(completion)
             except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
                 raise InputError(
-                    f"the server {client.base_url} refuses: {error.message}; "
+                    f"the server {client.base_url} refuses: {_masked(error.message, api_key_env)}; "
                     f"check the model {self.model!r}, the URL and the key in ${api_key_env}"
-                ) from error
+                ) from None
             except (openai.APIError, TimeoutError, ValueError, TypeError, IndexError, AttributeError) as error:
                 if isinstance(error, openai.APIStatusError) and error.status_code in _REJECTIONS:
                     self.usage.rejected += 1
-                    raise ChatRejected(f"{name} rejects these messages: {error}") from error
+                    said = _masked(str(error), api_key_env)
+                    raise ChatRejected(f"{name} rejects these messages: {said}") from None
                 self._count_failure(concurrency)
-                raise ChatUnavailable(f"{name}: {error!r}") from error
+                raise ChatUnavailable(f"{name}: {_masked(repr(error), api_key_env)}") from None
         self._failed_in_a_row = 0
-        tokens = completion.usage.model_dump() if completion.usage else {}
-        self._count_tokens(tokens.get("prompt_tokens") or 0, tokens.get("completion_tokens") or 0)
+        tokens = token_counts(completion)
+        self._count_tokens(tokens.get("prompt_tokens", 0), tokens.get("completion_tokens", 0))
         return completion
+
+    async def _create(self, client: "AsyncOpenAI", messages: Any, request: dict[str, Any]) -> "ChatCompletion":
+        import openai
+
+        asked = {_LIMIT[name] if name in _LIMIT and self._renames else name: value for name, value in request.items()}
+        try:
+            created: ChatCompletion = await client.chat.completions.create(
+                model=self.model, messages=messages, extra_body=self._extra, **asked
+            )
+        except openai.BadRequestError as error:
+            if self._renames or "max_tokens" not in asked or _LIMIT["max_tokens"] not in str(error):
+                raise
+            self._renames = True
+            return await self._create(client, messages, request)
+        return created
 
     def _count_failure(self, concurrency: int) -> None:
         self._failed_in_a_row += 1
@@ -185,13 +212,6 @@ class ChatClient:
             self.usage.cost = (self.usage.cost or 0.0) + (prompt * self._price[0] + completion * self._price[1]) / 1e6
 
 
-def _check_answer(completion: "ChatCompletion") -> None:
-    """Servers send anything, and the client's types do not check it."""
-    content: object = completion.choices[0].message.content
-    if not isinstance(content, str | None):
-        raise TypeError(f"expected an answer of type str, found {type(content).__name__}")
-
-
 def _check_url(url: str | None, api_key_env: str) -> None:
     if url is None:
         return
@@ -202,8 +222,14 @@ def _check_url(url: str | None, api_key_env: str) -> None:
         usable = False
     if not usable:
         raise InputError(f"expected a URL such as http://localhost:8000/v1, found {url!r}")
-    if parts.username or parts.password:
+    if parts.username or parts.password or any(_SECRET.search(name) for name, _ in parse_qsl(parts.query)):
         raise InputError(f"a server's URL must not hold a key: put it into the environment variable ${api_key_env}")
+
+
+def _masked(text: str, api_key_env: str) -> str:
+    """A server's words without the key, which some repeat."""
+    key = os.environ.get(api_key_env)
+    return text.replace(key, f"${api_key_env}") if key else text
 
 
 def _read_key(api_key_env: str) -> str:
@@ -226,5 +252,12 @@ def _connect(
     require("openai")
     from openai import AsyncOpenAI
 
-    client = AsyncOpenAI(base_url=url, api_key=_read_key(api_key_env), timeout=timeout, max_retries=retries)
+    query = urlsplit(url or "").query
+    client = AsyncOpenAI(
+        base_url=url.removesuffix(f"?{query}") if url else None,
+        default_query=dict(parse_qsl(query)),
+        api_key=_read_key(api_key_env),
+        timeout=timeout,
+        max_retries=retries,
+    )
     return client, asyncio.Semaphore(concurrency)

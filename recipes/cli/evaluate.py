@@ -23,7 +23,7 @@ from proactive_env.recipes.cli.options import (
     config_of,
     judge_config,
 )
-from proactive_env.recipes.cli.rollout import play, report_effort
+from proactive_env.recipes.cli.rollout import fail_on_failed_turns, play, report_effort
 from proactive_env.recipes.cli.score import score_transcripts, show, write
 from proactive_env.recipes.evaluate.run import RolloutConfig
 from proactive_env.rewards.judges.base import make_judge
@@ -60,3 +60,4 @@ def evaluate(
     scores.wall_time_s = time.perf_counter() - started
     write(scores, run.folder)
     show({str(run.folder): scores}, as_json)
+    fail_on_failed_turns(transcripts)

@@ -3,6 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
+import typer
+
 from proactive_env.recipes import console
 from proactive_env.recipes.cli.options import (
     AgentSpec,
@@ -23,6 +25,8 @@ from proactive_env.recipes.cli.options import (
 from proactive_env.recipes.evaluate.run import RolloutConfig, Run
 from proactive_env.turn import Transcript
 
+_REASONS = 5  # told, the most frequent
+
 
 def rollout(
     agent: AgentSpec,
@@ -42,8 +46,10 @@ def rollout(
     """Let an agent play a benchmark; writes transcripts and predictions, resumes where it was stopped."""
     run, skipped = play(config_of(RolloutConfig, locals()), out, concurrency, skip_bad=skip_bad)
     console.report_skipped(skipped)
-    report_effort(run.transcripts(run.config().load((lambda _: None) if skip_bad else None)))
+    transcripts = run.transcripts(run.config().load((lambda _: None) if skip_bad else None))
+    report_effort(transcripts)
     console.out.print(str(run.folder), soft_wrap=True)
+    fail_on_failed_turns(transcripts)
 
 
 def play(config: RolloutConfig, out: Path | None, concurrency: int, *, skip_bad: bool) -> tuple[Run, list[str]]:
@@ -79,3 +85,16 @@ def report_effort(transcripts: dict[str, Transcript]) -> None:
     if "cost" in total:
         parts.append(f"cost {total['cost']:.4f}")
     console.problem(f"agent: {', '.join(parts)}", style="dim")
+
+
+def fail_on_failed_turns(transcripts: dict[str, Transcript]) -> None:
+    """Exit with 1 where the agent gave no answer at some turns, after saying at how many, and why."""
+    failed = {name: one.failed_turns for name, one in transcripts.items() if one.failed_turns}
+    if failed:
+        reasons = Counter(turn.failure for turns in failed.values() for turn in turns)
+        why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(_REASONS))
+        console.problem(
+            f"{reasons.total()} turns failed in {len(failed)} of {len(transcripts)} episodes: {why}. They count as "
+            "silence; the same command plays these episodes again (more max_new_tokens may help a model that thinks)"
+        )
+        raise typer.Exit(1)

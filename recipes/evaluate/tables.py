@@ -79,9 +79,12 @@ def short_names(paths: Iterable[str]) -> dict[str, str]:
 
 def _caption(runs: Mapping[str, Mapping[str, Any]]) -> str:
     judges = {judge_line(scores["judge"]) for scores in runs.values()}
-    failures = sum(row["judge_failures"] for scores in runs.values() for row in scores["subsets"].values())
-    lines = [_LEGEND, *sorted(judges), *([f"{failures} judgements could not be used"] if failures else [])]
-    return "\n".join(lines)
+    rows = [row for scores in runs.values() for row in scores["subsets"].values()]
+    gaps = {
+        "judgements could not be used": sum(row["judge_failures"] for row in rows),
+        "turns failed: the agent gave no answer, which counts as silence": sum(row["failed_turns"] for row in rows),
+    }
+    return "\n".join([_LEGEND, *sorted(judges), *(f"{count} {gap}" for gap, count in gaps.items() if count)])
 
 
 def judge_line(judge: Mapping[str, Any]) -> str:

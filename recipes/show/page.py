@@ -99,8 +99,11 @@ def _gaps(name: str, scores: Scores, questions: int) -> Iterator[str]:
     """What the numbers of a run leave out."""
     failures = sum(question.judge_failures for question in scores.questions)
     missing = questions - len(scores.questions) - len(scores.unscored)
+    failed = sum(question.failed_turns for question in scores.questions)
     if failures:
         yield f"{name}: {failures} judgements could not be used"
+    if failed:
+        yield f"{name}: {failed} turns failed: the agent gave no answer, which counts as silence"
     if scores.unscored:
         yield f"{name}: {len(scores.unscored)} questions are unscored"
     if missing:

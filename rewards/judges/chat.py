@@ -14,7 +14,7 @@ from typing import TypeVar, Unpack
 
 from proactive_env.errors import ChatRejected, ChatUnavailable, InputError, JudgeUnavailable
 from proactive_env.rewards.judges.base import LONGEST_TEXT, AsyncJudge, shorten
-from proactive_env.serving.answer import without_thoughts
+from proactive_env.serving.answer import read_answer, without_thoughts
 from proactive_env.serving.cache import AnswerCache
 from proactive_env.serving.chat import ChatClient, ChatOptions
 from proactive_env.video import cache_folder
@@ -107,11 +107,10 @@ class ChatJudge(AsyncJudge):
 
     async def _complete(self, messages: Sequence[dict[str, str]]) -> str:
         try:
-            choice = (await self._client.complete(messages)).choices[0]
+            answer = read_answer(await self._client.complete(messages))
         except (ChatUnavailable, ChatRejected) as error:
             raise JudgeUnavailable(f"judge {error}") from error
-        cut_off = choice.finish_reason == "length"  # it may still have been thinking
-        self.last_text = "" if cut_off else choice.message.content or ""
+        self.last_text = "" if answer.cut_off else answer.text
         return self.last_text
 
 

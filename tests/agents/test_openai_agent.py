@@ -390,3 +390,22 @@ class TestVllmServer:
     def test_an_unknown_model_is_named(self, vllm_url):
         with pytest.raises(InputError, match="check the model 'other'"):
             converse(agents.load("openai:other", url=vllm_url), TURNS[0])
+
+
+def test_no_answer_is_a_failed_turn_and_no_silence(server):
+    def odd(content, finish="stop", **message):
+        return {"choices": [{"index": 0, "finish_reason": finish, "message": {"content": content} | message}]}
+
+    server.faults = [
+        odd(None, "length", reasoning="The video shows"),
+        odd(None, refusal="I cannot."),
+        odd([{"type": "text", "text": "A cat."}]),
+        odd("NO REPLY"),
+    ]
+    replies = converse(load(server), turn(0, text="What?"), *[turn(level) for level in (1, 2, 3)])
+    assert [(reply.text, reply.failure) for reply in replies] == [
+        (NO_REPLY, "cut off while thinking"),
+        (NO_REPLY, "refused: I cannot."),
+        ("A cat.", ""),
+        (NO_REPLY, ""),
+    ]

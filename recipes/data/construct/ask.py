@@ -17,7 +17,7 @@ from proactive_env.agents.openai import read_reply
 from proactive_env.errors import ChatRejected, ChatUnavailable, InputError
 from proactive_env.recipes.data.construct.config import BuildConfig
 from proactive_env.recipes.data.construct.prompts import read_prompt
-from proactive_env.serving.answer import without_thoughts
+from proactive_env.serving.answer import read_answer, without_thoughts
 from proactive_env.serving.cache import AnswerCache
 from proactive_env.serving.chat import ChatClient, Usage
 from proactive_env.video import cache_folder
@@ -166,7 +166,7 @@ class Asker:
                 raise
             else:
                 self._failed_in_a_row = 0
-                return completion.choices[0].message.content or ""
+                return read_answer(completion).text
         self._failed_in_a_row += 1
         raise DroppedError(NO_ANSWER)
 

@@ -52,6 +52,8 @@ class QuestionScore:
     repeated: int
     """Replies in the words of an earlier one, wherever they are."""
     judge_failures: int
+    failed_turns: int
+    """Turns at which the agent gave no answer."""
 
 
 def score_question(transcript: Transcript, judge: Judge) -> QuestionScore:
@@ -74,6 +76,7 @@ def score_question(transcript: Transcript, judge: Judge) -> QuestionScore:
         duplicates=sum(repeats),
         repeated=sum(map(bool, repeated(transcript, lambda *_: False))),
         judge_failures=pool.failures,
+        failed_turns=len(transcript.failed_turns),
     )
 
 
@@ -118,6 +121,7 @@ def pool_subset(questions: Sequence[QuestionScore]) -> dict[str, Any]:
         "mean_delay_s": float(np.mean([span.delay_s for span in spans])) if spans else None,
         "covered": _share(sum(span.covered for span in spans), len(spans)),
         "judge_failures": sum(question.judge_failures for question in questions),
+        "failed_turns": sum(question.failed_turns for question in questions),
     }
 
 

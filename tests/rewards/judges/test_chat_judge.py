@@ -123,8 +123,8 @@ class TestFaults:
         assert coverage(judge(server)) == 2
 
     def test_content_of_another_type_is_no_answer(self, server):
-        server.faults = ["list content"]
-        with pytest.raises(JudgeUnavailable, match="expected an answer of type str, found list"):
+        server.faults = ["object content"]
+        with pytest.raises(JudgeUnavailable, match="expected an answer of type str, found dict"):
             coverage(judge(server))
 
     def test_a_question_that_the_server_rejects_closes_nothing(self, server):
