@@ -277,3 +277,15 @@ def test_a_size_that_is_no_number(folder, monkeypatch, gigabytes):
     monkeypatch.setenv("PROACTIVE_ENV_CACHE_GB", gigabytes)
     with pytest.raises(ValueError, match=f"PROACTIVE_ENV_CACHE_GB to be a number of gigabytes, found '{gigabytes}'"):
         FrameCache(folder)
+
+
+def test_a_file_that_stays_the_same_is_hashed_once(clip, folder, monkeypatch):
+    hashed = []
+    digest = frame_cache.hashlib.file_digest
+    monkeypatch.setattr(frame_cache.hashlib, "file_digest", lambda *args: hashed.append(1) or digest(*args))
+    for _ in range(3):
+        FrameCache(folder).frames(clip, **SAMPLING)
+    assert len(hashed) == 1
+    os.utime(clip)
+    FrameCache(folder).frames(clip, **SAMPLING)
+    assert len(hashed) == 2

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from chat_server import chat_server
 
 PROACTIVE = [str(Path(sys.executable).with_name("proactive"))]
 
@@ -332,6 +333,22 @@ def test_a_judge_that_is_down_leaves_questions_unscored_and_exits_non_zero(tmp_p
     done = proactive(*arguments, cwd=tmp_path, code=1)
     assert len(json.loads(done.stdout)["unscored"]) == 3
     assert "3 questions are unscored" in done.stderr
+
+
+def test_failed_turns_are_counted_exit_non_zero_and_are_played_again(tmp_path):
+    thinking = {"choices": [{"finish_reason": "length", "message": {"content": None, "reasoning": "The video shows"}}]}
+    with chat_server(lambda asked: "NO REPLY") as server:
+        arguments = ("eval", "--agent", f"openai:m?url={server.url}", "--size", 2, "--concurrency", 1, "--out", "run")
+        server.faults = [thinking] * 3
+        done = proactive(*arguments, "--json", cwd=tmp_path, code=1)
+        assert json.loads(done.stdout)["subsets"]["TINYWORLD"]["failed_turns"] == 3
+        assert "3 turns failed in 1 of 2 episodes: 3 cut off while thinking" in done.stderr
+        played = len(server.asked)
+        assert "3 turns failed" in proactive("score", "run", cwd=tmp_path).stdout
+        done = proactive(*arguments, "--json", cwd=tmp_path)
+        assert json.loads(done.stdout)["subsets"]["TINYWORLD"]["failed_turns"] == 0
+        assert 0 < len(server.asked) - played < played  # one of the two episodes
+    assert len((tmp_path / "run" / "predictions.jsonl").read_text().splitlines()) == 2
 
 
 def test_rewards_are_listed(tmp_path):
