@@ -7,6 +7,7 @@ from typing import ClassVar, Unpack
 import gymnasium as gym
 
 from proactive_env.environment import Observation
+from proactive_env.episode import GoldReply
 from proactive_env.errors import InputError
 from proactive_env.rewards.counts import SpansByTime
 from proactive_env.rewards.formula import JudgedFormulaReward, JudgedOptions
@@ -59,7 +60,8 @@ class PaucReward(JudgedFormulaReward):
 
     Args:
         formula: `"paper"`, or `"code"` for the authors' code, which leaves out spans that start after the last turn
-            played.
+            played and replies in the words of an earlier one of their span, and which knows one level a reply: that of
+            the last span that holds it.
         levels: The judge's levels; its top score is `levels` - 1.
         omega: See `pauc`.
         options: See the base classes, as for `env`, `weight` and `name`.
@@ -95,14 +97,26 @@ class PaucReward(JudgedFormulaReward):
             while counted < len(spans.begun):
                 total += curves[spans.begun[counted]].pauc
                 counted += 1
-            for place in holding if turn.reply is not None else ():
-                gold, curve = scored[place], curves[place]
-                level = self.judge.coverage(gold.question, gold.text, turn.reply or "", self.levels)
-                if level is not None:
+            if turn.reply is not None:
+                for curve, level in self._judged(
+                    turn.reply, [(scored[place], curves[place]) for place in sorted(holding)]
+                ):
                     total -= curve.pauc
                     curve.add(turn.end, level)
                     total += curve.pauc
             yield total / counted if counted else 0.0
+
+    def _judged(self, reply: str, spans: "list[tuple[GoldReply, _Curve]]") -> "list[tuple[_Curve, int]]":
+        """The curves that a reply changes, and its level in each."""
+        if self.formula == "code":
+            spans = [(gold, curve) for gold, curve in spans if reply not in curve.said]
+        levels = [self.judge.coverage(gold.question, gold.text, reply, self.levels) for gold, _ in spans]
+        usable = [level for level in levels if level is not None]
+        if self.formula == "code" and usable:
+            levels = [usable[-1]] * len(levels)
+        for _, curve in spans:
+            curve.said.add(reply)
+        return [(curve, level) for (_, curve), level in zip(spans, levels, strict=True) if level is not None]
 
 
 class _Curve:
@@ -112,6 +126,7 @@ class _Curve:
         self.start, self._end = span
         self._max_score = max_score
         self._omega = omega
+        self.said = set[str]()
         self._area = 0.0  # of what is over
         self._since, self._height = self.start, start_score
 

@@ -16,7 +16,8 @@ class PrefixReward(FormulaReward):
     characters. With no replies the score is 1.
 
     Args:
-        formula: `"paper"`, or `"code"` for the authors' code: minus such replies over all turns, silent ones included.
+        formula: `"paper"`, or `"code"` for the authors' code: minus the replies that share 50 characters or more, over
+            all turns, silent ones included.
         options: See the base classes, as for `env`, `weight` and `name`.
     """
 
@@ -24,19 +25,16 @@ class PrefixReward(FormulaReward):
 
     def running_scores(self, plan: Transcript, turns: Iterable[Turn]) -> Iterator[float]:
         """1 - replies with a long common prefix / replies, after each turn."""
-        beginnings = {_beginning(text) for text in plan.earlier_replies}
+        alike_from = THRESHOLD_CHARACTERS + (self.formula == "paper")
+        beginnings = {text[:alike_from] for text in plan.earlier_replies}
         replies = alike = 0
         for played, turn in enumerate(turns, start=1):
             if turn.reply is not None:
-                beginning = _beginning(turn.reply)
+                beginning = turn.reply[:alike_from]
                 replies += 1
-                alike += beginning is not None and beginning in beginnings
+                alike += len(beginning) == alike_from and beginning in beginnings
                 beginnings.add(beginning)
             if self.formula == "code":
                 yield -alike / played
             else:
                 yield 1.0 - alike / replies if replies else 1.0
-
-
-def _beginning(text: str) -> str | None:
-    return text[: THRESHOLD_CHARACTERS + 1] if len(text) > THRESHOLD_CHARACTERS else None

@@ -14,8 +14,8 @@ class ReplicationReward(JudgedFormulaReward):
     Earlier replies are those of the history too. With no replies the score is 1.
 
     Args:
-        formula: `"paper"`, or `"code"` for the authors' code: minus the share, in which a reply that is in a span but
-            is the first in none counts twice; 0 with no replies.
+        formula: `"paper"`, or `"code"` for the authors' code: minus the share, in which a reply in new words counts
+            once more for each span in which it is not the first; 0 with no replies.
         options: See the base classes, as for `env`, `weight` and `name`.
     """
 
@@ -29,7 +29,8 @@ class ReplicationReward(JudgedFormulaReward):
         for turn in turns:
             if turn.reply is not None:
                 inside = set(spans.holding(turn.end))
-                share = 2 if self.formula == "code" and inside and inside <= answered else 1
+                again_in = inside & answered if self.formula == "code" and turn.reply not in said else ()
+                share = 1 + len(again_in)
                 flag = is_repeat(turn.reply, said, self.judge.repeats)
                 if flag is not None:
                     total += share

@@ -18,7 +18,7 @@ from proactive_env.rewards import (
     PrefixReward,
     ReplicationReward,
 )
-from proactive_env.rewards.counts import episode_counts, in_some_span, later_in_span, repeated
+from proactive_env.rewards.counts import episode_counts, in_some_span, repeated
 from proactive_env.rewards.judges import lexical
 from proactive_env.rewards.judges.pool import JudgePool
 from proactive_env.rewards.pauc import pauc
@@ -30,6 +30,7 @@ REPLIES = (
     "A blue square.",
     "red",
     f"{LONG}one",
+    f"{LONG[:50]}!",
     f"{LONG}two",
     "A red circle. A blue square.",
 )
@@ -37,19 +38,31 @@ FORMULAS = ("paper", "code")
 
 
 def naive_pauc(said, formula):
+    """As the authors' code goes about it: levels by time, so that the last span that holds a reply decides."""
     scored = [one for one in said.scored if formula == "paper" or one.reply_span.start <= said.turns[-1].end]
-    areas = []
+    points, by_time = [], {}
     for one in scored:
         inside = [turn for turn in said.replies if one.reply_span.contains(turn.end)]
-        points = [(turn.end, LexicalJudge().coverage(one.question, one.text, turn.reply, 5)) for turn in inside]
-        areas.append(pauc(points, one.reply_span, max_score=4))
+        if formula == "code":
+            texts = [turn.reply for turn in inside]
+            inside = [turn for place, turn in enumerate(inside) if turn.reply not in texts[:place]]
+        levels = {turn.end: LexicalJudge().coverage(one.question, one.text, turn.reply, 5) for turn in inside}
+        by_time |= levels
+        points.append(levels)
+    if formula == "code":
+        points = [{time: by_time[time] for time in levels} for levels in points]
+    areas = [pauc([*levels.items()], one.reply_span, max_score=4) for levels, one in zip(points, scored, strict=True)]
     return sum(areas) / len(areas) if areas else 0.0
 
 
 def naive_replication(said, formula):
     flags = repeated(said, LexicalJudge().repeats)
-    later = later_in_span([turn.end for turn in said.replies], said.episode.gold)
-    shares = [2 if formula == "code" and twice else 1 for twice in later]
+    shares = []
+    for place, turn in enumerate(said.replies):
+        earlier = [*said.earlier_replies, *(one.reply for one in said.replies[:place])]
+        holding = [one.reply_span for one in said.episode.gold if one.reply_span.contains(turn.end)]
+        again_in = sum(any(span.contains(one.end) for one in said.replies[:place]) for span in holding)
+        shares.append(1 + (again_in if formula == "code" and turn.reply not in earlier else 0))
     again = sum(share for share, flag in zip(shares, flags, strict=True) if flag)
     fraction = again / sum(shares) if shares else 0.0
     return 1 - fraction if formula == "paper" else -fraction
@@ -65,10 +78,11 @@ def naive_in_span(said, formula):
 
 def naive_prefix(said, formula):
     texts = [*said.earlier_replies, *(turn.reply for turn in said.replies)]
-    first = len(said.earlier_replies)
+    first, common = len(said.earlier_replies), 50 if formula == "code" else 51
     alike = sum(
         any(
-            texts[place][:51] == earlier[:51] and min(len(texts[place]), len(earlier)) > 50 for earlier in texts[:place]
+            min(len(texts[place]), len(earlier)) >= common and texts[place][:common] == earlier[:common]
+            for earlier in texts[:place]
         )
         for place in range(first, len(texts))
     )

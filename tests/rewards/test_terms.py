@@ -97,6 +97,19 @@ class TestPauc:
         assert PaucReward(env, formula="code").score(early) == 1.0
         assert PaucReward(env).score(early) == (1.0 + 0.125) / 2
 
+    def test_the_authors_code_skips_exact_repeats_in_a_span(self, env):
+        reward = PaucReward(env, formula="code")
+        reward.judge = JudgePool(FixedJudge(lambda text: {"A": 4, "B": 0}[text]))
+        assert reward.score(transcript(episode(gold(0, 10)), {2: "A", 4: "B", 6: "A"})) == pytest.approx(0.1125)
+
+    def test_the_authors_code_knows_one_level_a_reply(self, env):
+        reward = PaucReward(env, formula="code")
+        judge = FixedJudge()
+        judge.coverage = lambda question, gold, reply, levels: {"one": 4, "two": 0}[gold]
+        reward.judge = JudgePool(judge)
+        said = transcript(episode(gold(0, 4, "one"), gold(4, 8, "two")), {4: "A"})
+        assert reward.score(said) == pytest.approx(0.03125)
+
 
 class TestReplication:
     def test_share_of_replies_that_only_repeat(self, env):
@@ -122,10 +135,22 @@ class TestReplication:
         assert reward.score(said) == 1 - 1 / 2
         assert asked == ["b"]
 
-    def test_the_authors_code_counts_later_replies_of_a_span_twice(self, env):
-        # in the span: first "a", then "a" again (twice, repeated) and "b" (twice); outside "a" (once, repeated)
-        said = transcript(episode(gold(2, 6)), {2: "a1", 3: "a1", 4: "b1", 9: "a1"})
-        assert ReplicationReward(env, formula="code").score(said) == -(2 + 1) / (1 + 2 + 2 + 1)
+    @pytest.mark.parametrize(
+        ("replies", "spans", "repeat", "share"),
+        [
+            ({2: "a", 4: "a"}, [(0, 8)], False, 1 / 2),
+            ({2: "a", 4: "a", 6: "b"}, [(0, 8)], False, 1 / 4),
+            ({2: "a", 6: "b"}, [(0, 8), (5, 9)], True, 2 / 3),
+            ({2: "a", 4: "c", 6: "b"}, [(0, 8), (1, 8)], ("b",), 3 / 7),
+        ],
+    )
+    def test_the_authors_code_counts_new_words_again_in_each_span_that_has_a_reply(
+        self, env, replies, spans, repeat, share
+    ):
+        reward = ReplicationReward(env, formula="code")
+        judge = FixedJudge(repeats=lambda earlier, reply: repeat if isinstance(repeat, bool) else reply in repeat)
+        reward.judge = JudgePool(judge)
+        assert reward.score(transcript(episode(*(gold(*span) for span in spans)), replies)) == -share
 
 
 class TestInSpan:
@@ -151,6 +176,11 @@ class TestPrefix:
     def test_prefixes_of_more_than_fifty_characters_count(self, env):
         said = transcript(episode(gold(2, 6)), {1: LONG + "ya", 2: LONG + "yb", 3: LONG + "z", 4: "x"})
         assert PrefixReward(env).score(said) == 1 - 1 / 4
+        assert PrefixReward(env, formula="code").score(said) == -2 / 20  # the third shares 50 exactly
+
+    def test_fifty_characters_are_enough_in_the_authors_code(self, env):
+        said = transcript(episode(gold(2, 6)), {1: "x" * 50 + "a", 2: "x" * 50 + "b"})
+        assert PrefixReward(env).score(said) == 1.0
         assert PrefixReward(env, formula="code").score(said) == -1 / 20
 
     def test_history_counts_as_earlier(self, env):

@@ -83,20 +83,22 @@ def score_question(transcript: Transcript, judge: Judge) -> QuestionScore:
 def points(replies: Sequence[Turn], gold: GoldReply, judge: Judge) -> list[tuple[float, int]]:
     """The (time, score) pairs that count in a gold span.
 
-    Of equal replies in the span only the first counts. A reply whose judgement cannot be used drops out. A reply after
-    the end of the related span is dropped if its score is lower than the last one inside the related span.
+    Of equal replies in the span only the first counts, of several at one time the last. A reply whose judgement cannot
+    be used drops out. A reply after the end of the related span is dropped if its score is lower than the last one
+    until then.
     """
     said: list[str] = []
-    scored: list[tuple[float, int]] = []
+    scored: dict[float, int] = {}
     for turn in replies:
         text = turn.reply or ""
         if gold.reply_span.contains(turn.end) and text not in said:
             said.append(text)
             level = judge.coverage(gold.question, gold.text, " ".join(said), LEVELS)
             if level is not None:
-                scored.append((turn.end, level))
-    last = next((level for time, level in reversed(scored) if gold.related_span.contains(time)), 0)
-    return [(time, level) for time, level in scored if time <= gold.related_span.end or level >= last]
+                scored[turn.end] = level
+    in_time = [level for time, level in scored.items() if time <= gold.related_span.end]
+    last = in_time[-1] if in_time else 0
+    return [(time, level) for time, level in scored.items() if time <= gold.related_span.end or level >= last]
 
 
 def pool_subset(questions: Sequence[QuestionScore]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ def rule(text):
 
 
 def naive_pauc(replies, answer, omega):
-    start, end, related_start, related_end = answer
+    start, end, _, related_end = answer
     seen, scores = [], []
     for time, text in replies:
         if time < start or time > end:
@@ -26,11 +26,11 @@ def naive_pauc(replies, answer, omega):
         seen.append(text)
         score = rule(" ".join(seen))
         if score is not None:
-            scores.append((time, score))
+            scores = [(t, s) for t, s in scores if t != time] + [(time, score)]
     if len(scores) > 1:
         last_in_time = 0
         for time, score in scores:
-            if related_start <= time <= related_end:
+            if time <= related_end:
                 last_in_time = score
         scores = [(t, s) for t, s in scores if not (t > related_end and s < last_in_time)]
     shifted = [(start + (1 - omega) * (t - start), s) for t, s in scores]

@@ -5,11 +5,13 @@ import json
 import pytest
 from builders import FixedJudge, episode, gold, transcript
 
+from proactive_env.episode import Timespan
 from proactive_env.errors import JudgeUnavailable
 from proactive_env.recipes.evaluate.predictions import read_predictions
 from proactive_env.recipes.evaluate.rules.proactivevideoqa import points, pool_subset, score_question
 from proactive_env.recipes.evaluate.score import compare, score
 from proactive_env.rewards import LexicalJudge
+from proactive_env.turn import Turn
 
 
 def by_text(**levels):
@@ -165,3 +167,14 @@ def test_a_question_without_an_answer_of_the_judge_stays_unscored():
     assert [question.question_id for question in scores.questions] == ["fine"]
     assert scores.unscored == ["hangs"]
     assert scores.as_dict()["subsets"]["ALL"]["questions"] == 1
+
+
+def test_of_two_replies_at_one_time_the_later_stands():
+    said = [Turn(index=0, start=0, end=7, reply="two"), Turn(index=1, start=7, end=7, reply="one")]
+    assert points(said, gold(2, 9, related_end=6), by_text(two=2, one=1)) == [(7, 1)]
+
+
+def test_a_reply_before_the_related_span_is_in_time():
+    due = gold(2, 9).model_copy(update={"related_span": Timespan(5, 6)})
+    said = [Turn(index=0, start=0, end=3, reply="two"), Turn(index=1, start=7, end=8, reply="one")]
+    assert points(said, due, by_text(two=2, one=1)) == [(3, 2)]
