@@ -138,7 +138,8 @@ def read(file: Path, speller: Speller, max_pixels: int = MAX_PIXELS, max_tokens:
 
 
 def _problem(error: ValidationError) -> str:
-    first = error.errors()[0]
+    unknown_first = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    first = unknown_first[0]
     where = ".".join(map(str, first["loc"]))
     unknown = first["type"] == "extra_forbidden"
     said = "this key is not known, and what it asks for would not be done; take it out" if unknown else first["msg"]

@@ -112,7 +112,7 @@ def test_pictures_stand_where_their_placeholders_are(tmp_path, speller):
         ([], "Input should be an object"),
         (conversation("<video>?", "Yes.") | {"videos": ["v.mp4"]}, "videos: this key is not known"),
         (conversation("?", "Yes.") | {"audios": []}, "audios: this key is not known"),
-        ({"conversations": [{"from": "human", "value": "?"}]}, "messages: Field required"),
+        ({"conversations": [{"from": "human", "value": "?"}]}, "conversations: this key is not known"),
         (said({"role": "assistant", "content": "Yes.", "loss_mask": 0}), "messages.1.loss_mask: this key is not known"),
         (said({"role": "assistant", "content": "Yes.", "tool_calls": []}), "messages.1.tool_calls: this key is not"),
         (
