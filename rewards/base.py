@@ -38,9 +38,9 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
     """Adds `weight` times the credit of `score` to the reward.
 
     Every step carries `info["reward_terms"]` (weighted; their sum is the reward) and `info["reward_scores"]` (raw),
-    with a key for each reward of the chain. The last step's `info["proactive_episode"]` holds `scores`, `terms`,
-    `terms_per_turn`, `counts`, `valid`, which is False when a score is no finite number, and `not_finite`, the names of
-    the rewards for which that is so though no judge stayed silent.
+    with a key for each reward of the chain. The last step's `info["proactive_episode"]` holds `weights`, `scores`,
+    `terms`, `terms_per_turn`, `counts`, `valid`, which is False when a score is no finite number, and `not_finite`, the
+    names of the rewards for which that is so though no judge stayed silent.
 
     Args:
         env: A `ProactiveVideoEnv`, bare or wrapped.
@@ -183,6 +183,7 @@ class ComponentReward(gym.Wrapper[Observation, str, Observation, str], ABC):
 
     def _record(self, episode: dict[str, Any]) -> None:
         value = self._values[-1]
+        episode["weights"][self.name] = self.weight
         episode["scores"][self.name] = value
         episode["terms"][self.name] = self.weight * value
         episode["terms_per_turn"][self.name] = [self.weight * credit for credit in turn_credits(self._values)]
@@ -210,8 +211,8 @@ def _named(cls: type[ComponentReward], env: gym.Env[Any, Any], args: tuple[Any, 
 
 
 def _new_record(transcript: Transcript) -> dict[str, Any]:
-    counts = episode_counts(transcript)
-    return {"scores": {}, "terms": {}, "terms_per_turn": {}, "counts": counts, "valid": True, "not_finite": []}
+    by_name: dict[str, Any] = {"weights": {}, "scores": {}, "terms": {}, "terms_per_turn": {}}
+    return by_name | {"counts": episode_counts(transcript), "valid": True, "not_finite": []}
 
 
 def turn_credits(values: list[float]) -> list[float]:

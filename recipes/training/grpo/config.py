@@ -79,6 +79,10 @@ class GrpoConfig(Frozen):
     discount: float = Field(default=1.0, ge=0, le=1)
     """What a credit counts one turn earlier, with `credit: turn`."""
 
+    decoupled: bool = False
+    """Bring the rewards' advantages to one size before they are added up with their weights, with `credit: turn` (GDPO,
+    arXiv 2601.05242)."""
+
     group: int = Field(default=4, ge=2)
     """Rollouts of one window, whose rewards are compared."""
     windows_per_step: int = Field(default=8, ge=1)
@@ -182,8 +186,10 @@ class GrpoConfig(Frozen):
 
     @model_validator(mode="after")
     def _discounted_by_turn(self) -> "GrpoConfig":
-        if self.credit == "episode" and self.discount != 1:
-            raise ValueError("discount counts turns: set credit=turn, or discount=1")
+        if self.credit == "episode" and (self.discount != 1 or self.decoupled):
+            raise ValueError(
+                "discount and decoupled are about turns: set credit=turn, or discount=1 and decoupled=false"
+            )
         return self
 
     @model_validator(mode="after")

@@ -21,12 +21,23 @@ class RolloutCredits(Frozen):
 
     window: str
     """The name of what was played: rollouts of one window make a group."""
-    credits: tuple[float, ...]
-    """By turn: weighted, summed over the rewards."""
+    credits: dict[str, tuple[float, ...]]
+    """Of each reward, weighted, by turn."""
+    weights: dict[str, float]
+    """Of the rewards."""
     tokens: tuple[TurnTokens, ...]
 
     @classmethod
     def of(cls, window: str, episode: dict[str, Any], tokens: tuple[TurnTokens, ...]) -> "RolloutCredits":
         """Those of an `info["proactive_episode"]`."""
-        per_turn = zip(*episode["terms_per_turn"].values(), strict=True)
-        return cls(window=window, credits=tuple(sum(terms) for terms in per_turn), tokens=tokens)
+        return cls(window=window, credits=episode["terms_per_turn"], weights=episode["weights"], tokens=tokens)
+
+    @property
+    def turns(self) -> int:
+        """How many turns were played."""
+        return len(next(iter(self.credits.values())))
+
+    @property
+    def together(self) -> list[float]:
+        """What each turn earned in all."""
+        return [sum(terms) for terms in zip(*self.credits.values(), strict=True)]

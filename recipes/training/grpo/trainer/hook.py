@@ -4,11 +4,12 @@ Ray calls `install` first in every worker of a run (`worker_process_setup_hook`)
 one process that imports it.
 """
 
+import json
 import os
 from typing import Any
 
-DISCOUNT = "PROACTIVE_CREDIT_DISCOUNT"
-"""The environment variable that turns `credit: turn` on, and holds its discount."""
+CREDIT = "PROACTIVE_CREDIT"
+"""The environment variable that turns `credit: turn` on: the arguments of `turn_credit_maker` as JSON."""
 
 
 def install() -> None:
@@ -32,7 +33,7 @@ def _change(module: Any) -> None:
             strategy.setup_dataloader = set_up
 
     module.prepare_datasets = in_the_files_order
-    if discount := os.environ.get(DISCOUNT):
+    if arguments := os.environ.get(CREDIT):
         from proactive_env.recipes.training.grpo.trainer.credit import turn_credit_maker
 
-        module.RemoteExperienceMaker = turn_credit_maker(module.RemoteExperienceMaker, float(discount))
+        module.RemoteExperienceMaker = turn_credit_maker(module.RemoteExperienceMaker, **json.loads(arguments))

@@ -4,6 +4,7 @@ It plays the held-out episodes with the weights at the start, runs OpenRLHF's tr
 the held-out episodes again. Everything that it learns goes into OUT.
 """
 
+import json
 import os
 import runpy
 import signal
@@ -26,7 +27,7 @@ from proactive_env.recipes.training.grpo.prepare.flags import flags
 from proactive_env.recipes.training.grpo.prepare.preflight import Measures
 from proactive_env.recipes.training.grpo.task import Task
 from proactive_env.recipes.training.grpo.trainer.checkpoint import export
-from proactive_env.recipes.training.grpo.trainer.hook import DISCOUNT
+from proactive_env.recipes.training.grpo.trainer.hook import CREDIT
 
 SETUP_HOOK = "proactive_env.recipes.training.grpo.trainer.hook.install"
 TRAINER = "openrlhf.cli.train_ppo_ray"
@@ -90,7 +91,7 @@ def _ray(config: GrpoConfig) -> Iterator[bool]:
     cuda = _has_cuda(config)
     environment = _ENVIRONMENT | ({} if cuda else _ON_A_CPU)
     if config.credit == "turn":
-        environment |= {DISCOUNT: str(config.discount)}
+        environment |= {CREDIT: json.dumps({"discount": config.discount, "decoupled": config.decoupled})}
     os.environ.update(environment)
     alone: dict[str, Any] = {"num_cpus": max(os.cpu_count() or 1, config.all_gpus + 2), "include_dashboard": False}
     if not cuda:

@@ -89,7 +89,8 @@ def test_presets_are_configs_that_openrlhf_takes(parser, preset):
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"discount": 0.5}, "discount counts turns: set credit=turn"),
+        ({"decoupled": True}, "discount and decoupled are about turns: set credit=turn"),
+        ({"discount": 0.5}, "discount and decoupled are about turns: set credit=turn"),
         ({"mini_batch": 5}, "each must be a multiple of the next"),
         ({"window": (60, 20)}, "expected the shortest and the longest window"),
         ({"gpus": 8, "engines": 4}, "expected engines x tensor_parallel = nodes x gpus = 8, found 4 x 1"),
