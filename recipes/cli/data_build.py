@@ -94,7 +94,7 @@ def _print_estimate(config: BuildConfig, engine: Engine, as_json: bool) -> None:
 
         engine(write_scenes, config, listed, keep)
     total = estimate(found, config)
-    messages = [message for line in found for message in line.messages]
+    messages = [message for line in sorted(found, key=lambda line: line.video) for message in line.messages]
     if as_json:
         console.print_json(asdict(total) | {"messages": messages})
         return

@@ -93,3 +93,19 @@ def test_without_prices_the_estimate_says_how_to_give_them(server, tmp_path):  #
     folder = make_videos(tmp_path / "videos", ["a.mp4"], seconds=10)
     said = build(server, folder, *NONE_HELD_OUT, "--dry-run", cwd=tmp_path).stdout
     assert "no price: --set 'server.price=[PROMPT, COMPLETION]'" in said
+
+
+def test_files_that_are_dropped_are_named_before_anything_is_asked(server, tmp_path):  # noqa: F811
+    folder = make_videos(tmp_path / "videos", ["a.mp4"], seconds=10)
+    cut = write_video(folder / "cut.mkv", seconds=8)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    write_video(folder / "odd.mp4", seconds=8)
+    (folder / "odd.json").write_text('{"title": "x"}')
+    options = (*NONE_HELD_OUT, "--dry-run")
+    messages = json.loads(build(server, folder, *options, "--json", cwd=tmp_path).stdout)["messages"]
+    assert ["cut.mkv: expected 8 s of video, found" in one for one in messages] == [True, False]
+    assert "odd.json: expected what a whisper writes" in messages[1]
+    said = build(server, folder, *options, cwd=tmp_path).stderr
+    assert "left out:" in said
+    assert "cut.mkv" in said
+    assert not server.asked

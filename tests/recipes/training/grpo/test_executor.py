@@ -81,6 +81,11 @@ class Broken(ComponentReward):
             raise ZeroDivisionError("a bug in a reward")
         return 1.0
 
+class Endless(ComponentReward):
+    """Divides by nothing, and does not notice."""
+    def score(self, transcript):
+        return float("inf")
+
 class Away(Judge):
     """Gives no answer while the file is there."""
     def __init__(self, sign):
@@ -446,6 +451,14 @@ def test_a_judge_that_is_away_is_waited_for(returns, executor, worker, tinyworld
     with pytest.raises(UnpaidError, match=rf"{sampled.question_id}: .*judge_patience=1\.5 s, found .*nan"):
         rollouts(play, speaking, sampled)
     assert 1.5 < time.monotonic() - began < 20
+
+
+def test_a_reward_that_is_not_finite_ends_the_run_at_once_by_name(executor, worker, tinyworld, plugins):
+    play = executor(rewards={"pauc": 1, f"{plugins}:Endless": 1})
+    began = time.monotonic()
+    with pytest.raises(UnpaidError, match="expected finite scores of all rewards, found .*inf.*the reward endless"):
+        rollouts(play, worker, task(0, tinyworld))
+    assert time.monotonic() - began < 20  # and not judge_patience
 
 
 def test_frames_that_the_core_has_lost_are_sent_again(executor, worker, tinyworld):
