@@ -31,8 +31,8 @@ def plan(out: Path) -> list[Stage]:
     warm_start = ["sft", "--config", "tinyworld", "--out", sft]
     rewards = ["grpo", "--config", "tinyworld", "--out", grpo, "--set", f"model={sft}"]
     return [
-        Stage("warm start: words, and the end of each span", 14, warm_start),
-        Stage("rewards: when to speak", 8, rewards),
+        Stage("warm start: words, and the end of each span", 8, warm_start),
+        Stage("rewards: when to speak", 10, rewards),
         *(
             Stage(
                 f"test videos: {name}", 2, ["eval", "--agent", agent, "--size", str(QUESTIONS), "--out", played[name]]

@@ -23,13 +23,13 @@ class Training(NamedTuple):
 
 
 TRAININGS = {
-    "sft": Training("sft", 14),
+    "sft": Training("sft", 8),
     "sft-coarse": Training("sft", 3, ("steps=300", "balance=null")),
     "sft-fine": Training("sft", 5, ("steps=300", "balance=null", f"frame_interval={FINE}")),
-    "grpo": Training("grpo", 8),
-    "no-replication": Training("grpo", 8, ("play.rewards={pauc: 3, in_span: 0.5, prefix: 2}",)),
-    "no-prefix": Training("grpo", 8, ("play.rewards={pauc: 3, replication: 2, in_span: 0.5}",)),
-    "no-in-span": Training("grpo", 8, ("play.rewards={pauc: 3, replication: 2, prefix: 2}",)),
+    "grpo": Training("grpo", 10),
+    "no-replication": Training("grpo", 10, ("play.rewards={pauc: 3, in_span: 0.5, prefix: 2}",)),
+    "no-prefix": Training("grpo", 10, ("play.rewards={pauc: 3, replication: 2, in_span: 0.5}",)),
+    "no-in-span": Training("grpo", 10, ("play.rewards={pauc: 3, replication: 2, prefix: 2}",)),
     "grpo-fine": Training("grpo", 27, (f"play.frame_interval={FINE}",)),
 }
 """Collapse shows in a short warm start that counts speech and silence alike; `balance` is there to prevent it."""
