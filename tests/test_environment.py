@@ -1,3 +1,4 @@
+import json
 import pickle
 
 import gymnasium as gym
@@ -332,3 +333,18 @@ def test_an_episode_may_be_cut_short(grey):
         env.step("Three.")
     with pytest.raises(InputError, match="expected truncate_after >= 1 turns, found 0"):
         ProactiveVideoEnv(grey.episodes, truncate_after=0)
+
+
+def test_a_streamingbench_span_ends_with_its_video(tmp_path):
+    """The benchmark's tolerance of 2 s goes on after the video; the question is played, not left out."""
+    write_video(tmp_path / "v.mp4")
+    question = {"question": "When?", "time_stamp": "00:00:03", "ground_truth_output": "GOAL"}
+    rows = [{"video_path": "v.mp4", "questions": [question | {"ground_truth_time_stamp": "00:00:10"}]}]
+    (tmp_path / "q.json").write_text(json.dumps(rows))
+    steps = play(ProactiveVideoEnv("streamingbench_po", data=str(tmp_path / "q.json")))
+    assert steps[0][1]["plan"].scored[0].reply_span == (8.0, 10.0)
+    assert float(steps[-1][0]["time"]) == 10.0
+    rows[0]["questions"][0]["ground_truth_time_stamp"] = "00:00:13"
+    (tmp_path / "q.json").write_text(json.dumps(rows))
+    with pytest.raises(VideoError, match="must lie inside the video of 10"):
+        ProactiveVideoEnv("streamingbench_po", data=str(tmp_path / "q.json")).reset()
